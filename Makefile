@@ -1,0 +1,33 @@
+# Every target sets up what it needs from nothing: a virtual environment in .venv, from the pinned constraints.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.PHONY: setup check test demo proto e2e clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --upgrade pip
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $(READY)
+
+check: $(READY)  ## lint, format, types, import contracts, drift of the generated gRPC code
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.tools.proto_drift
+
+test: check  ## check, then all tests
+	$(BIN)/pytest
+
+demo: $(READY)  ## the main job on the packaged sample
+	$(BIN)/plb demo
+
+proto: $(READY)  ## make the generated gRPC code anew
+	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. --pyi_out=. plb_ray/rpc/v1/queue.proto
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache

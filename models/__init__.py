@@ -1,0 +1,1 @@
+"""Forecasters: history in, forecast out. Neural networks, baselines, and how one is chosen."""

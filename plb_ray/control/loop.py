@@ -1,0 +1,299 @@
+"""The control loop. One tick: observe, forecast, estimate, plan, check, admit, record, command.
+
+    queue --metrics--> Observer --history--> ForecasterPool --quantiles--> LoadEstimate --> Planner --> PlanChecker
+      ^                                                                                                     |
+      +------ migrate(move), a task per move, at most `migrations_in_flight` at once <----- Decision <------+
+
+A tick never waits for training or for a migration. A tick that fails changes nothing, says why in `status`, and the next one
+starts afresh. Order params on their way count on their destination and are not planned again until they have arrived.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from plb_ray.clock import monotonic_s
+from plb_ray.control.observation import Observation, Observer
+from plb_ray.control.pictures import shard_views
+from plb_ray.control.views import Admission, AdmittedMove, BalancerStatus, Decision, Mode
+from plb_ray.domain.migration import MigrationRecord, MigrationRequest, MigrationStep
+from plb_ray.domain.plan import Plan, PlanProblem, PlanStatus
+from plb_ray.domain.rates import Forecast, medium_horizon, short_horizon
+from plb_ray.errors import NoForecastError, PlbError, RolledBackError, UnknownOrderParamError
+from plb_ray.estimate.load import estimate_load
+
+if TYPE_CHECKING:
+    from plb_ray.clock import Clock
+    from plb_ray.control.ports import DecisionLog, ForecasterPool, PlanChecker, Planner, Queue
+    from plb_ray.domain.load import LoadEstimate
+    from plb_ray.domain.mapping import Mapping
+    from plb_ray.domain.rates import OrderParamForecast
+    from plb_ray.history.store import HistoryStore
+    from plb_ray.settings import BalancerSettings
+
+LOG = logging.getLogger("plb.control")
+RECENT_MIGRATIONS = 1000
+
+
+@dataclass(frozen=True)
+class Parts:
+    """What the loop is made of; `service.wiring` chooses the implementations."""
+
+    queue: Queue
+    pool: ForecasterPool
+    planner: Planner
+    checker: PlanChecker
+    history: HistoryStore
+    decisions: DecisionLog
+    clock: Clock
+
+
+@dataclass(frozen=True, eq=False)
+class Outlook:
+    """What is foreseen at one moment; forecasts by horizon name."""
+
+    forecasts: dict[str, Forecast]
+    estimate: LoadEstimate
+
+
+class ControlLoop:
+    """Implements `plb_ray.control.views.Balancer`. Use from one event loop."""
+
+    def __init__(self, parts: Parts, settings: BalancerSettings, queue_endpoint: str, lookback_steps: int) -> None:
+        self._parts = parts
+        self._settings = settings
+        self._mode = Mode(settings.mode)
+        self._queue_endpoint = queue_endpoint
+        self._horizons = (short_horizon(settings.step_s), medium_horizon(settings.step_s))
+        self._observer = Observer(parts.queue, parts.history, lookback_steps)
+        self._seen: Observation | None = None
+        self._outlook: Outlook | None = None
+        self._decision: Decision | None = None
+        self._ticks = 0
+        self._next_number = 0
+        self._last_error = ""
+        self._on_their_way: dict[str, str] = {}
+        self._commands: set[asyncio.Task[None]] = set()
+        self._permits = asyncio.Semaphore(settings.migrations_in_flight)
+        self._restarts = 0
+
+    async def run(self) -> None:
+        """Tick at every step boundary until cancelled; the first tick is at once."""
+        self._next_number = await self._parts.decisions.count()
+        self._restarts = await self._parts.decisions.takeovers()
+        step_s = self._settings.step_s
+        while True:
+            await self._tick_safely()
+            next_boundary_s = (int(self._parts.clock.now_s()) // step_s + 1) * step_s
+            await self._parts.clock.sleep_until(next_boundary_s)
+
+    async def tick(self) -> Decision | None:
+        """Make one pass. Returns the decision, or None when there is nothing to decide on yet."""
+        started_s = monotonic_s()
+        self._seen = await self._observer.look()
+        self._outlook = await self._foresee(self._seen)
+        self._ticks += 1
+        if self._outlook is None or self._mode is Mode.STATIC:
+            return None
+        decision = await self._decide(self._seen, self._outlook, self._mode, started_s)
+        await self._parts.decisions.append(decision.number, decision.at_s, decision_document(decision))
+        self._next_number = decision.number + 1
+        self._decision = decision
+        for admitted in decision.moves:
+            if admitted.admission is Admission.ADMITTED:
+                self._command(admitted, decision.number)
+        return decision
+
+    # ---- the steps of a tick
+
+    async def _tick_safely(self) -> None:
+        try:
+            await self.tick()
+            self._last_error = ""
+        except PlbError as error:
+            self._last_error = str(error)
+            LOG.warning("tick failed: %s", error)
+        except Exception as error:
+            self._last_error = f"unexpected {type(error).__name__}: {error}"
+            LOG.exception("tick failed")
+
+    async def _foresee(self, seen: Observation) -> Outlook | None:
+        """Forecast both horizons and estimate the load; None while there is no history to forecast from."""
+        try:
+            made = await asyncio.gather(*(self._parts.pool.forecast(seen.history, horizon) for horizon in self._horizons))
+        except NoForecastError:
+            return None
+        forecasts = {forecast.horizon.name: forecast for forecast in made}
+        estimate = estimate_load(
+            short=forecasts["short"],
+            medium=forecasts["medium"],
+            medium_hours=self._settings.medium_hours,
+            cost=self._observer.cost,
+            level=self._settings.level,
+            owner=seen.owner,
+        )
+        return Outlook(forecasts, estimate)
+
+    async def _decide(self, seen: Observation, outlook: Outlook, mode: Mode, started_s: float) -> Decision:
+        problem = self._problem(seen, outlook.estimate)
+        plan = await asyncio.to_thread(self._parts.planner.plan, problem)
+        faults = self._parts.checker.check(problem, plan)
+        if faults:
+            LOG.error("plan refused: %s", "; ".join(faults))
+            plan = _refused(plan)
+        return Decision(
+            number=self._next_number,
+            at_s=seen.snapshot.at_s,
+            mode=mode,
+            plan=plan,
+            moves=tuple(AdmittedMove(move, _admission(mode, faults)) for move in plan.moves),
+            faults=faults,
+            sources=dict(Counter(outlook.forecasts["short"].sources)),
+            tick_s=monotonic_s() - started_s,
+        )
+
+    def _problem(self, seen: Observation, estimate: LoadEstimate) -> PlanProblem:
+        names = seen.history.order_params
+        position = {shard.shard_id: index for index, shard in enumerate(seen.shards)}
+        current = seen.owner.copy()
+        for row, name in enumerate(names):
+            if (destination := self._on_their_way.get(name)) is not None:
+                current[row] = position[destination]
+        return PlanProblem(
+            estimate=estimate,
+            shards=seen.shards,
+            current=current,
+            movable=np.array([name not in self._on_their_way for name in names]),
+            headroom=self._settings.headroom,
+            move_cost=np.ones(len(names)),
+            budget_moves=self._settings.budget_moves,
+            budget_s=self._settings.solver_budget_s,
+        )
+
+    def _command(self, admitted: AdmittedMove, number: int) -> None:
+        """Send one move; the request id makes it the same migration if it is sent again."""
+        move = admitted.move
+        request = MigrationRequest(
+            f"{number}-{move.order_param}", move.order_param, move.source, move.destination, move.reason
+        )
+        self._on_their_way[move.order_param] = move.destination
+        task = asyncio.create_task(self._migrate(request))
+        self._commands.add(task)
+        task.add_done_callback(self._commands.discard)
+
+    async def _migrate(self, request: MigrationRequest) -> None:
+        try:
+            async with self._permits:
+                async for record in self._parts.queue.migrate(request):
+                    LOG.info("migration %s %s", record.migration_id, record.step)
+        except RolledBackError as error:
+            LOG.warning("%s", error)
+        except PlbError as error:
+            self._last_error = f"migration {request.request_id}: {error}"
+            LOG.warning("migration %s: %s", request.request_id, error)
+        finally:
+            self._on_their_way.pop(request.order_param, None)
+
+    # ---- the Balancer port
+
+    async def status(self) -> BalancerStatus:
+        """See `Balancer`."""
+        migrations = await self._parts.queue.migrations(RECENT_MIGRATIONS)
+        seen = self._seen
+        return BalancerStatus(
+            mode=self._mode,
+            ready=seen is not None,
+            at_s=seen.snapshot.at_s if seen else None,
+            ticks=self._ticks,
+            headroom=self._settings.headroom,
+            level=self._settings.level,
+            shards=self._shard_views(),
+            order_params=len(seen.mapping.placements) if seen else 0,
+            migrations_active=sum(not record.step.terminal for record in migrations),
+            migrations_done=sum(record.step is MigrationStep.DONE for record in migrations),
+            migrations_rolled_back=sum(record.step is MigrationStep.ABORTED for record in migrations),
+            training=await self._parts.pool.training(),
+            queue_endpoint=self._queue_endpoint,
+            last_error=self._last_error,
+            restarts=self._restarts,
+        )
+
+    async def forecast(self, order_param: str, horizon: str) -> OrderParamForecast:
+        """See `Balancer`."""
+        if self._outlook is None:
+            raise NoForecastError("there is no forecast yet: the first tick, or its first step of history, is outstanding")
+        forecast = self._outlook.forecasts.get(horizon)
+        if forecast is None:
+            raise NoForecastError(f"there is no horizon {horizon!r}; use short or medium")
+        return forecast.of(order_param)
+
+    async def history(self, order_param: str, steps: int) -> tuple[tuple[float, float], ...]:
+        """See `Balancer`."""
+        if self._seen is None or order_param not in self._seen.history.index:
+            raise UnknownOrderParamError(order_param)
+        recent = self._seen.history.rows((order_param,)).last(steps)
+        starts_s = recent.start_s + recent.step_s * np.arange(recent.messages_per_s.shape[1])
+        return tuple(zip(starts_s.astype(float).tolist(), recent.messages_per_s[0].astype(float).tolist(), strict=True))
+
+    async def mapping(self) -> Mapping:
+        """See `Balancer`."""
+        return await self._parts.queue.mapping()
+
+    async def latest_decision(self) -> Decision | None:
+        """See `Balancer`."""
+        return self._decision
+
+    async def dry_run(self) -> Decision:
+        """See `Balancer`."""
+        if self._seen is None or self._outlook is None:
+            raise NoForecastError("there is no forecast yet: try again after the first tick")
+        decision = await self._decide(self._seen, self._outlook, self._mode, monotonic_s())
+        moves = tuple(AdmittedMove(move.move, Admission.DRY_RUN) for move in decision.moves)
+        return Decision(**{**vars(decision), "moves": moves})
+
+    async def migrations(self, limit: int) -> tuple[MigrationRecord, ...]:
+        """See `Balancer`."""
+        return await self._parts.queue.migrations(limit)
+
+    async def migrate(self, request: MigrationRequest) -> MigrationRecord:
+        """See `Balancer`."""
+        following = self._parts.queue.migrate(request)
+        first = await anext(following)
+        return first
+
+    def _shard_views(self) -> tuple[()] | tuple:
+        seen = self._seen
+        if seen is None:
+            return ()
+        return shard_views(
+            shards=seen.shards,
+            snapshot=seen.snapshot,
+            arriving=seen.arriving,
+            rates=seen.rates,
+            served_per_s=seen.served_per_s,
+            past={shard_id: list(points) for shard_id, points in self._observer.past.items()},
+            estimate=self._outlook.estimate if self._outlook else None,
+            owner=seen.owner,
+            headroom=self._settings.headroom,
+        )
+
+
+def decision_document(decision: Decision) -> dict[str, object]:
+    """Return a decision as plain JSON values."""
+    return asdict(decision)
+
+
+def _admission(mode: Mode, faults: tuple[str, ...]) -> Admission:
+    if faults:
+        return Admission.PLAN_REFUSED
+    return Admission.ADMITTED if mode is Mode.PREDICTIVE else Admission.MODE_FORBIDS
+
+
+def _refused(plan: Plan) -> Plan:
+    return Plan(**{**vars(plan), "status": PlanStatus.REFUSED})

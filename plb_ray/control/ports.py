@@ -1,0 +1,143 @@
+"""What the control loop is given (`service.wiring` does the giving), and what it offers to the service.
+
+All calls are async because every real implementation crosses a process border.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from plb_ray.domain.load import LoadSnapshot, Shard
+    from plb_ray.domain.mapping import Mapping
+    from plb_ray.domain.migration import MigrationRecord, MigrationRequest
+    from plb_ray.domain.plan import Plan, PlanProblem
+    from plb_ray.domain.rates import Forecast, Horizon, RateHistory
+
+
+class Queue(Protocol):
+    """The queue system: `QueueControl`, in this process or over gRPC."""
+
+    async def shards(self) -> tuple[Shard, ...]: ...
+    async def mapping(self) -> Mapping: ...
+    async def load_metrics(self) -> LoadSnapshot: ...
+    def migrate(self, request: MigrationRequest) -> AsyncIterator[MigrationRecord]:
+        """Start or join a migration and follow it; the last record is terminal. Raises the errors of `plb_ray.errors`."""
+        ...
+
+    async def migrations(self, limit: int) -> tuple[MigrationRecord, ...]:
+        """Return the most recent migrations, newest first."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainingStatus:
+    """How far training is: `done` of `total` groups have a network; `message` is for people."""
+
+    horizon: str
+    done: int
+    total: int
+    fraction: float
+    failed: int = 0
+    message: str = ""
+
+
+class Forecaster(Protocol):
+    """History in, forecast out, for one horizon: a network, a baseline, or one that wraps others. Synchronous, CPU-bound.
+
+    `predict` may run in one thread while `fit` of another instance runs in a second one; one instance is never shared.
+    """
+
+    @property
+    def lookback_s(self) -> int:
+        """How much history `predict` makes use of; more is ignored, less is fine."""
+        ...
+
+    @property
+    def training_s(self) -> int:
+        """How much history `fit` makes use of; more is ignored, less is fine."""
+        ...
+
+    def fit(self, history: RateHistory, horizon: Horizon, on_progress: Callable[[float], None] | None = None) -> None:
+        """Learn from a history; `on_progress` is told the fraction done, rising to 1.
+
+        Raises:
+            NoForecastError: the history is too short to learn from.
+        """
+        ...
+
+    def predict(self, history: RateHistory) -> Forecast:
+        """Return quantiles for every order param of `history`, whether it was seen by `fit` or not.
+
+        Raises:
+            NoForecastError: the history is empty, or `fit` or `load` did not come first.
+        """
+        ...
+
+    def save(self, folder: Path) -> None:
+        """Write the artifact. A crash leaves the older artifact in place."""
+        ...
+
+    def load(self, folder: Path) -> None:
+        """Read what `save` wrote.
+
+        Raises:
+            NoForecastError: there is no artifact, it is damaged, or it was made for other settings.
+        """
+        ...
+
+
+class ForecasterPool(Protocol):
+    """Forecasts for all order params. Training runs elsewhere and never blocks `forecast`."""
+
+    async def forecast(self, history: RateHistory, horizon: Horizon) -> Forecast:
+        """Return quantiles for every order param of `history`; rows without a ready network come from the baseline.
+
+        Raises:
+            NoForecastError: the history is too short even for the baseline.
+        """
+        ...
+
+    def start_training(self, history: RateHistory, horizons: tuple[Horizon, ...]) -> None:
+        """Begin to train in the background, on a copy of this history; returns at once."""
+        ...
+
+    async def training(self) -> tuple[TrainingStatus, ...]:
+        """Return one status per horizon in training or trained."""
+        ...
+
+    async def close(self) -> None:
+        """Stop what was started."""
+        ...
+
+
+class Planner(Protocol):
+    """Load estimate and mapping in, plan out. Pure, synchronous, CPU-bound; called off the event loop."""
+
+    def plan(self, problem: PlanProblem) -> Plan: ...
+
+
+class PlanChecker(Protocol):
+    """Independent of every planner: recompute what a plan does.
+
+    Returns the faults found, in words; an empty tuple means the plan may be executed.
+    """
+
+    def check(self, problem: PlanProblem, plan: Plan) -> tuple[str, ...]: ...
+
+
+class DecisionLog(Protocol):
+    """Durable record of the decisions, one JSON document each. `append` returns when it is synced."""
+
+    async def append(self, number: int, at_s: float, document: dict[str, object]) -> None: ...
+    async def count(self) -> int:
+        """Return how many decisions there are; the next number."""
+        ...
+
+    async def takeovers(self) -> int:
+        """Return how often an owner of the journal took over from one that did not close it."""
+        ...

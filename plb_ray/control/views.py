@@ -1,0 +1,164 @@
+"""What the balancer shows to the service: one frozen picture per question, and the port by which they are asked for.
+
+The pictures are made once a tick and handed out as they are; reading them costs the loop nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from plb_ray.control.ports import TrainingStatus
+    from plb_ray.domain.load import ResourceVector
+    from plb_ray.domain.mapping import Mapping
+    from plb_ray.domain.migration import MigrationRecord, MigrationRequest
+    from plb_ray.domain.plan import Move, Plan
+    from plb_ray.domain.rates import OrderParamForecast
+
+
+class Mode(StrEnum):
+    """What the balancer may do."""
+
+    PREDICTIVE = "predictive"  # plans on the forecast and migrates
+    FORECAST_ONLY = "forecast_only"  # plans and shows the plan, migrates nothing
+    STATIC = "static"  # observes only
+
+
+class Admission(StrEnum):
+    """Why a planned move was sent or not."""
+
+    ADMITTED = "admitted"
+    DRY_RUN = "dry_run"
+    MODE_FORBIDS = "mode_forbids"
+    TOO_MANY_IN_FLIGHT = "too_many_in_flight"
+    PLAN_REFUSED = "plan_refused"
+
+
+@dataclass(frozen=True)
+class AdmittedMove:
+    """A planned move and what became of it in this tick."""
+
+    move: Move
+    admission: Admission
+
+
+@dataclass(frozen=True)
+class Decision:
+    """The complete record of one tick: what was decided, on what, and why.
+
+    Attributes:
+        number: counts ticks since the journal was made.
+        at_s: time of the decision (trace time in a replay).
+        faults: what the checker found wrong with the plan; not empty = nothing was executed.
+        sources: how many order params were forecast by which forecaster.
+        tick_s: duration of the tick, wall time.
+    """
+
+    number: int
+    at_s: float
+    mode: Mode
+    plan: Plan
+    moves: tuple[AdmittedMove, ...]
+    faults: tuple[str, ...]
+    sources: dict[str, int]
+    tick_s: float
+
+
+@dataclass(frozen=True)
+class ForecastBand:
+    """A shard's load to come on one resource, as shares of its capacity; one entry per step."""
+
+    starts_s: tuple[int, ...]
+    expected: tuple[float, ...]
+    target: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class ShardView:
+    """One shard now, lately and soon. Utilisations are shares of capacity (1.0 = full).
+
+    Attributes:
+        utilisation: arriving load / capacity per resource over the last step (may exceed 1).
+        history_s, history: past (time, CPU utilisation) points, oldest first, at most a day.
+        bands: forecast per resource.
+        congestion_at_s: first step whose target load exceeds capacity x headroom; None if there is none.
+        error: why the shard does not answer; empty if it does.
+    """
+
+    shard_id: str
+    endpoint: str
+    capacity: ResourceVector
+    utilisation: dict[str, float]
+    arrival_messages_per_s: float
+    served_messages_per_s: float
+    backlog: int
+    oldest_age_s: float
+    order_params: int
+    history_s: tuple[float, ...] = ()
+    history: tuple[float, ...] = ()
+    bands: dict[str, ForecastBand] = field(default_factory=dict)
+    congestion_at_s: float | None = None
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class BalancerStatus:
+    """The whole at a glance.
+
+    Attributes:
+        at_s: time of the last tick; None before the first.
+        ready: the mapping is recovered and a first tick is done.
+        training: per horizon.
+        last_error: what went wrong in the last tick, in one sentence; empty if nothing did.
+        restarts: how often the control actor took over from a predecessor on this journal.
+    """
+
+    mode: Mode
+    ready: bool
+    at_s: float | None
+    ticks: int
+    headroom: float
+    level: float
+    shards: tuple[ShardView, ...]
+    order_params: int
+    migrations_active: int
+    migrations_done: int
+    migrations_rolled_back: int
+    training: tuple[TrainingStatus, ...]
+    queue_endpoint: str
+    last_error: str = ""
+    restarts: int = 0
+
+
+class Balancer(Protocol):
+    """What the service asks of the control loop: the control actor, or the loop itself in one process."""
+
+    async def status(self) -> BalancerStatus: ...
+    async def forecast(self, order_param: str, horizon: str) -> OrderParamForecast:
+        """Return the newest forecast of one order param; `horizon` is "short" or "medium".
+
+        Raises:
+            UnknownOrderParamError, NoForecastError.
+        """
+        ...
+
+    async def history(self, order_param: str, steps: int) -> tuple[tuple[float, float], ...]:
+        """Return the last observed (start_s, messages_per_s) of one order param. Raises UnknownOrderParamError."""
+        ...
+
+    async def mapping(self) -> Mapping: ...
+    async def latest_decision(self) -> Decision | None: ...
+    async def dry_run(self) -> Decision:
+        """Make a tick's plan from what is known now, and act on nothing."""
+        ...
+
+    async def migrations(self, limit: int) -> tuple[MigrationRecord, ...]: ...
+    async def migrate(self, request: MigrationRequest) -> MigrationRecord:
+        """Start a migration (or join it) and return its first record; it goes on by itself.
+
+        Raises:
+            UnknownOrderParamError, UnknownShardError, MigrationConflictError, TooManyMigrationsError.
+        """
+        ...

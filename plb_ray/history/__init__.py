@@ -1,0 +1,1 @@
+"""Observed arrival rates: counters in, a regular grid of rates out, kept on disk as a Delta table."""

@@ -1,0 +1,1 @@
+"""Generated code of the contract `plb.v1`; `make proto` makes it anew."""

@@ -1,0 +1,206 @@
+"""The settings of plb-ray: one frozen tree, read from `plb.toml`, with the default of each setting in one place.
+
+    [balancer]  what may be done and how cautiously          [queue]     which queue system, and the embedded shards
+    [forecast]  who forecasts and how                        [history]   what is kept of the observed rates
+    [http]      where the API and the dashboard listen       [ray]       which Ray
+    state_dir   everything durable that is ours
+
+Unknown keys, wrong types and values out of range are errors that name the key. `docs/settings.md` describes each one; a
+test keeps it complete.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path  # noqa: TC003  pydantic reads the annotations at run time
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+
+from plb_ray.errors import BadInputError
+
+STRICT_KEYS = ConfigDict(extra="forbid")
+Share = Annotated[float, Field(gt=0, le=1)]
+Seconds = Annotated[float, Field(gt=0)]
+Count = Annotated[int, Field(ge=1)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+@dataclass(frozen=True)
+class BalancerSettings:
+    """What the control loop may do and how cautiously.
+
+    Attributes:
+        mode: predictive (plans and migrates), forecast_only (plans, migrates nothing), static (observes only).
+        step_s: length of a tick and of a history step.
+        headroom: usable share of each shard's capacity; what is left absorbs what no forecast sees.
+        level: quantile level of a shard's load that must fit; higher is more cautious and moves more.
+        medium_hours: how many hours of the medium horizon a plan must also fit; 0 plans on the short horizon alone.
+        budget_moves: most moves in one tick.
+        solver_budget_s: time for the solver in one tick.
+        migrations_in_flight: most migrations at once.
+        lease_ms: how long a source stays paused if the balancer dies; must cover the copy of a migration's tail.
+    """
+
+    __pydantic_config__ = STRICT_KEYS
+
+    mode: Literal["predictive", "forecast_only", "static"] = "predictive"
+    step_s: Annotated[int, Field(ge=60, le=3600)] = 60
+    headroom: Share = 0.9
+    level: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
+    medium_hours: Annotated[int, Field(ge=0, le=24)] = 0
+    budget_moves: Count = 16
+    solver_budget_s: Seconds = 0.3
+    migrations_in_flight: Count = 4
+    lease_ms: Annotated[int, Field(ge=100, le=600_000)] = 5000
+
+
+@dataclass(frozen=True)
+class ShardAddress:
+    """A shard that runs already and speaks `plb.v1.ShardControl`."""
+
+    __pydantic_config__ = STRICT_KEYS
+
+    shard_id: str
+    endpoint: str
+
+
+@dataclass(frozen=True)
+class QueueSettings:
+    """Which queue system is balanced.
+
+    Attributes:
+        kind: "embedded" starts `count` shard processes of our own (or uses `shards`, if given) and fronts them as one queue;
+            "grpc" commands a queue system that implements `plb.v1.QueueControl` at `target`.
+        target: HOST:PORT of that queue system, for kind "grpc".
+        listen: where our own QueueControl listens, for producers and consumers; port 0 takes a free one.
+        shards: shards that run already; empty: start `count` of them.
+        count: how many embedded shards to start.
+        service_rate_per_s: messages each embedded shard delivers per second at most; 0 does not cap.
+    """
+
+    __pydantic_config__ = STRICT_KEYS
+
+    kind: Literal["embedded", "grpc"] = "embedded"
+    target: str = ""
+    listen: str = "127.0.0.1:7070"
+    shards: tuple[ShardAddress, ...] = ()
+    count: Count = 4
+    service_rate_per_s: Annotated[float, Field(ge=0)] = 0.0
+
+
+@dataclass(frozen=True)
+class ForecastSettings:
+    """Who forecasts.
+
+    Attributes:
+        actors: Ray actors over which the order params are spread; each trains and serves one network per horizon.
+        dedicated_hot: how many of the hottest order params get a network of their own.
+        timeout_s: how long a tick waits for a forecaster before the baseline answers for it.
+        retrain_every_s: time between trainings.
+        min_history_steps: training starts when the history is this long.
+        seed: of every random choice in training.
+    """
+
+    __pydantic_config__ = STRICT_KEYS
+
+    actors: Count = 2
+    dedicated_hot: Annotated[int, Field(ge=0)] = 0
+    timeout_s: Seconds = 2.0
+    retrain_every_s: Seconds = 24 * 3600.0
+    min_history_steps: Count = 200
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class HistorySettings:
+    """What is kept of the observed rates.
+
+    Attributes:
+        keep_days: how long a step is kept.
+        import_file: a trace (see README) to start the history from, once, when it is empty.
+    """
+
+    __pydantic_config__ = STRICT_KEYS
+
+    keep_days: Seconds = 400.0
+    import_file: Path | None = None
+
+
+@dataclass(frozen=True)
+class HttpSettings:
+    """Where the API and the dashboard listen. There is no authentication yet: keep it on the loopback interface."""
+
+    __pydantic_config__ = STRICT_KEYS
+
+    host: str = "127.0.0.1"
+    port: Port = 8080
+
+
+@dataclass(frozen=True)
+class RaySettings:
+    """Which Ray: an `address` joins a running cluster, none starts one on this machine."""
+
+    __pydantic_config__ = STRICT_KEYS
+
+    address: str | None = None
+    num_cpus: Annotated[int, Field(ge=1)] | None = None
+    object_store_mb: Annotated[int, Field(ge=80)] = 200
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All settings. `state_dir` holds the journal, the history, the networks and the embedded shards' data."""
+
+    __pydantic_config__ = STRICT_KEYS
+
+    state_dir: Path = field(default_factory=lambda: Path(".plb"))
+    balancer: BalancerSettings = field(default_factory=BalancerSettings)
+    queue: QueueSettings = field(default_factory=QueueSettings)
+    forecast: ForecastSettings = field(default_factory=ForecastSettings)
+    history: HistorySettings = field(default_factory=HistorySettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
+    ray: RaySettings = field(default_factory=RaySettings)
+
+
+def load_settings(path: Path | None) -> Settings:
+    """Return the settings of a TOML file, or the defaults for None.
+
+    Raises:
+        BadInputError: the file is missing, is not TOML, or a key is unknown or out of range.
+    """
+    if path is None:
+        return Settings()
+    try:
+        document = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInputError(f"config {path}: no such file; `plb serve` without --config uses the defaults") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInputError(f"config {path}: cannot be read as TOML: {error}") from error
+    return parse_settings(document, str(path))
+
+
+def parse_settings(document: dict[str, object], origin: str) -> Settings:
+    """Return the settings that a parsed TOML document stands for; `origin` names it in errors.
+
+    Raises:
+        BadInputError: a key is unknown or out of range; the first such key is named.
+    """
+    try:
+        settings = TypeAdapter(Settings).validate_python(document)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"]) or "(top)"
+        more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+        raise BadInputError(f"config {origin}: {key}: {_in_words(first['type'], first['msg'])}{more}") from error
+    if settings.queue.kind == "grpc" and not settings.queue.target:
+        raise BadInputError(f'config {origin}: queue.target: kind "grpc" needs HOST:PORT of the queue\'s QueueControl')
+    return settings
+
+
+def _in_words(kind: str, message: str) -> str:
+    """Return pydantic's finding as a sentence that says what to do."""
+    if kind in ("extra_forbidden", "unexpected_keyword_argument"):
+        return "unknown key; docs/settings.md lists the known ones"
+    return message[0].lower() + message[1:]

@@ -1,0 +1,1 @@
+"""Traces, their replay as message traffic, and the checker that proves order."""

@@ -171,7 +171,8 @@ class PortInUseError(PermanentError):
         self.what = what
 
     def __str__(self) -> str:
-        return f"{self.what} cannot listen on {self.endpoint}: the port is in use; stop the other program or choose another port"
+        remedy = "stop the other program or choose another port"
+        return f"{self.what} cannot listen on {self.endpoint}: the port is in use; {remedy}"
 
 
 class MigrationConflictError(PermanentError):

@@ -264,8 +264,7 @@ class ControlLoop:
     async def migrate(self, request: MigrationRequest) -> MigrationRecord:
         """See `Balancer`."""
         following = self._parts.queue.migrate(request)
-        first = await anext(following)
-        return first
+        return await anext(following)
 
     def _shard_views(self) -> tuple[()] | tuple:
         seen = self._seen

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from plb_ray.domain.load import LoadEstimate, Shard
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from plb_ray.domain.load import LoadEstimate, Shard
 
 
 @dataclass(frozen=True, eq=False)

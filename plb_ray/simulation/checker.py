@@ -37,8 +37,8 @@ class Verdict:
     @property
     def order_violations(self) -> int:
         """Messages out of order, in any sense."""
-        kinds = (Violation.REORDERED, Violation.SKIPPED, Violation.PRODUCER_ORDER, Violation.EPOCH_FELL, Violation.TWO_OWNERS)
-        return sum(self.violations.get(kind, 0) for kind in kinds)
+        apart = (Violation.LOST, Violation.DUPLICATED)
+        return sum(count for kind, count in self.violations.items() if kind not in apart)
 
     @property
     def lost(self) -> int:

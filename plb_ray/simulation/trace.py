@@ -9,13 +9,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.resources import as_file, files
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from plb_ray.domain.rates import RateHistory
 from plb_ray.errors import BadInputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COLUMNS = ("order_param", "ts", "messages")
 MAX_CELLS = 400_000_000
@@ -140,8 +143,12 @@ def _checked_values(table: pd.DataFrame, path: Path) -> pd.DataFrame:
     ):
         if bad.any():
             row = int(np.flatnonzero(bad)[0])
-            raise BadInputError(f"trace {path}: row {row + 1}, column {column}: {table[column].iloc[row]!r} is not {wanted}")
-    return pd.DataFrame({"order_param": table["order_param"].astype(str), "ts": ts.dt.tz_localize(None), "messages": messages})
+            raise BadInputError(
+                f"trace {path}: row {row + 1}, column {column}: {str(table[column].iloc[row])!r} is not {wanted}"
+            )
+    return pd.DataFrame(
+        {"order_param": table["order_param"].astype(str), "ts": ts.dt.tz_localize(None), "messages": messages}
+    )
 
 
 def _step_s(seconds: np.ndarray, path: Path) -> int:

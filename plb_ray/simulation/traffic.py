@@ -1,8 +1,4 @@
-"""A stage as message traffic: when each message is due, and the process that sends, consumes and keeps the evidence.
-
-Messages of one bin and order param are spaced evenly, so the rate inside a bin is the trace's; a random phase per order
-param, the same in every arm, keeps order params from sending in step.
-"""
+"""One replay as real traffic: sends what is due through the client, consumes it all, and keeps the evidence."""
 
 from __future__ import annotations
 
@@ -19,39 +15,12 @@ from plb_ray.simulation.checker import OrderChecker, Verdict
 
 if TYPE_CHECKING:
     from plb_ray.queues.client import Delivered, Receipt, Resolver, ShardEndpoints
+    from plb_ray.simulation.schedule import Schedule
     from plb_ray.simulation.stage import Stage
 
 SEND_EVERY_S = 0.01
 STAMP = struct.Struct("<d")
 MIN_PAYLOAD_BYTES = STAMP.size
-
-
-@dataclass(frozen=True, eq=False)
-class Schedule:
-    """Every message of a replay in the order of time.
-
-    Attributes:
-        due_s: (N,) wall seconds since the start of the window, ascending.
-        rows: (N,) row of the order param in the trace.
-    """
-
-    due_s: np.ndarray
-    rows: np.ndarray
-
-
-def make_schedule(window: np.ndarray, seconds_per_bin: float, rng: np.random.Generator) -> Schedule:
-    """Return when each message is due; window is (K, bins) messages per bin, fractions carry over to the next bin."""
-    phases = rng.random(window.shape[0])
-    edges_s = np.arange(window.shape[1] + 1) * seconds_per_bin
-    due: list[np.ndarray] = []
-    for counts, phase in zip(window, phases, strict=True):
-        reached = np.concatenate([[phase], phase + np.cumsum(counts, dtype=np.float64)])  # messages due by each edge
-        numbers = np.arange(1, int(reached[-1]) + 1)
-        due.append(np.interp(numbers, reached, edges_s))
-    rows = np.repeat(np.arange(len(due)), [len(times) for times in due])
-    times = np.concatenate(due)
-    order = np.argsort(times, kind="stable")
-    return Schedule(times[order], rows[order])
 
 
 @dataclass(frozen=True)
@@ -164,7 +133,7 @@ class TrafficRun:
     async def _drain(self, timeout_s: float) -> None:
         """Wait until every acknowledged message is consumed."""
         deadline_s = monotonic_s() + timeout_s
-        while self._checker.outstanding() > 0 and monotonic_s() < deadline_s:
+        while self._checker.outstanding() > 0 and monotonic_s() < deadline_s:  # noqa: ASYNC110  bounded by time
             await asyncio.sleep(SEND_EVERY_S)
 
 
@@ -172,4 +141,3 @@ def _grouped(rows: np.ndarray) -> list[tuple[int, int]]:
     """Return (row, how many) for each row that occurs."""
     found, counts = np.unique(rows, return_counts=True)
     return list(zip(found.tolist(), counts.tolist(), strict=True))
-

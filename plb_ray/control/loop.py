@@ -11,6 +11,7 @@ starts afresh. Order params on their way count on their destination and are not 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 from collections import Counter
 from dataclasses import asdict, dataclass
@@ -21,7 +22,7 @@ import numpy as np
 from plb_ray.clock import monotonic_s
 from plb_ray.control.observation import Observation, Observer
 from plb_ray.control.pictures import shard_views
-from plb_ray.control.views import Admission, AdmittedMove, BalancerStatus, Decision, Mode
+from plb_ray.control.views import Admission, AdmittedMove, BalancerStatus, Decision, Mode, ShardView
 from plb_ray.domain.migration import MigrationRecord, MigrationRequest, MigrationStep
 from plb_ray.domain.plan import Plan, PlanProblem, PlanStatus
 from plb_ray.domain.rates import Forecast, medium_horizon, short_horizon
@@ -54,6 +55,25 @@ class Parts:
     clock: Clock
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """What the loop should know about where it runs.
+
+    Attributes:
+        queue_endpoint: where producers and consumers find QueueControl.
+        lookback_steps: how much history the forecasters make use of.
+        retrain_every_s: time between trainings.
+        min_history_steps: training starts when the history is this long.
+        restarts: how often the journal changed its owner.
+    """
+
+    queue_endpoint: str
+    lookback_steps: int
+    retrain_every_s: float
+    min_history_steps: int
+    restarts: int = 0
+
+
 @dataclass(frozen=True, eq=False)
 class Outlook:
     """What is foreseen at one moment; forecasts by horizon name."""
@@ -65,13 +85,13 @@ class Outlook:
 class ControlLoop:
     """Implements `plb_ray.control.views.Balancer`. Use from one event loop."""
 
-    def __init__(self, parts: Parts, settings: BalancerSettings, queue_endpoint: str, lookback_steps: int) -> None:
+    def __init__(self, parts: Parts, settings: BalancerSettings, surroundings: Surroundings) -> None:
         self._parts = parts
+        self._surroundings = surroundings
         self._settings = settings
         self._mode = Mode(settings.mode)
-        self._queue_endpoint = queue_endpoint
         self._horizons = (short_horizon(settings.step_s), medium_horizon(settings.step_s))
-        self._observer = Observer(parts.queue, parts.history, lookback_steps)
+        self._observer = Observer(parts.queue, parts.history, surroundings.lookback_steps)
         self._seen: Observation | None = None
         self._outlook: Outlook | None = None
         self._decision: Decision | None = None
@@ -79,23 +99,29 @@ class ControlLoop:
         self._next_number = 0
         self._last_error = ""
         self._on_their_way: dict[str, str] = {}
+        self._moving: dict[str, str] = {}
         self._commands: set[asyncio.Task[None]] = set()
         self._permits = asyncio.Semaphore(settings.migrations_in_flight)
-        self._restarts = 0
+        self._trained_at_s: float | None = None
 
     async def run(self) -> None:
         """Tick at every step boundary until cancelled; the first tick is at once."""
+        await self.run_for(ticks=None)
+
+    async def run_for(self, ticks: int | None) -> None:
+        """Make so many ticks, one at every step boundary; None: for ever."""
         self._next_number = await self._parts.decisions.count()
-        self._restarts = await self._parts.decisions.takeovers()
         step_s = self._settings.step_s
-        while True:
+        for _ in itertools.repeat(None) if ticks is None else range(ticks):
             await self._tick_safely()
+            await self._train_if_due()
             next_boundary_s = (int(self._parts.clock.now_s()) // step_s + 1) * step_s
             await self._parts.clock.sleep_until(next_boundary_s)
 
     async def tick(self) -> Decision | None:
         """Make one pass. Returns the decision, or None when there is nothing to decide on yet."""
         started_s = monotonic_s()
+        self._moving = dict(self._on_their_way)  # before the look: what arrives meanwhile is not planned with a stale owner
         self._seen = await self._observer.look()
         self._outlook = await self._foresee(self._seen)
         self._ticks += 1
@@ -122,6 +148,18 @@ class ControlLoop:
         except Exception as error:
             self._last_error = f"unexpected {type(error).__name__}: {error}"
             LOG.exception("tick failed")
+
+    async def _train_if_due(self) -> None:
+        """Start a training when the last one is old; networks found trained at the start count as trained then."""
+        now_s = self._parts.clock.now_s()
+        if self._mode is Mode.STATIC or self._parts.history.steps < self._surroundings.min_history_steps:
+            return
+        if self._trained_at_s is None and any(status.done for status in await self._parts.pool.training()):
+            self._trained_at_s = now_s
+        if self._trained_at_s is None or now_s - self._trained_at_s >= self._surroundings.retrain_every_s:
+            self._trained_at_s = now_s
+            history = await asyncio.to_thread(self._parts.history.window, None)
+            self._parts.pool.start_training(history, self._horizons)
 
     async def _foresee(self, seen: Observation) -> Outlook | None:
         """Forecast both horizons and estimate the load; None while there is no history to forecast from."""
@@ -163,13 +201,13 @@ class ControlLoop:
         position = {shard.shard_id: index for index, shard in enumerate(seen.shards)}
         current = seen.owner.copy()
         for row, name in enumerate(names):
-            if (destination := self._on_their_way.get(name)) is not None:
+            if (destination := self._moving.get(name)) is not None:
                 current[row] = position[destination]
         return PlanProblem(
             estimate=estimate,
             shards=seen.shards,
             current=current,
-            movable=np.array([name not in self._on_their_way for name in names]),
+            movable=np.array([name not in self._moving for name in names]),
             headroom=self._settings.headroom,
             move_cost=np.ones(len(names)),
             budget_moves=self._settings.budget_moves,
@@ -219,9 +257,9 @@ class ControlLoop:
             migrations_done=sum(record.step is MigrationStep.DONE for record in migrations),
             migrations_rolled_back=sum(record.step is MigrationStep.ABORTED for record in migrations),
             training=await self._parts.pool.training(),
-            queue_endpoint=self._queue_endpoint,
+            queue_endpoint=self._surroundings.queue_endpoint,
             last_error=self._last_error,
-            restarts=self._restarts,
+            restarts=self._surroundings.restarts,
         )
 
     async def forecast(self, order_param: str, horizon: str) -> OrderParamForecast:
@@ -266,7 +304,7 @@ class ControlLoop:
         following = self._parts.queue.migrate(request)
         return await anext(following)
 
-    def _shard_views(self) -> tuple[()] | tuple:
+    def _shard_views(self) -> tuple[ShardView, ...]:
         seen = self._seen
         if seen is None:
             return ()

@@ -53,8 +53,8 @@ class Observation:
 
     @property
     def rates(self) -> NDArray[np.float64]:
-        """(K,) messages_per_s of the last closed step."""
-        return np.asarray(self.history.messages_per_s[:, -1], dtype=np.float64)
+        """(K,) messages_per_s of the last closed step; 0 while there is none."""
+        return last_rates(self.history)
 
 
 class Observer:
@@ -85,14 +85,14 @@ class Observer:
         served = self._learn(snapshot)
         history = self._placed(self._history.window(self._lookback_steps), mapping)
         owner = owner_index(history.order_params, mapping, shards)
-        arriving = self.cost.load(history.order_params, history.messages_per_s[:, -1])
+        arriving = self.cost.load(history.order_params, last_rates(history))
         observation = Observation(shards, mapping, snapshot, history, owner, arriving, served)
         self._note_past(observation)
         return observation
 
     def _note_rates(self, snapshot: LoadSnapshot) -> None:
         totals = {load.order_param: load.messages_total for shard in snapshot.shards for load in shard.order_params}
-        for start_s, messages in self._grid.observe(snapshot.at_s, totals):
+        for start_s, messages in self._grid.observe(snapshot.at_s, totals, complete=not snapshot.missing):
             rates = {order_param: count / self._history.step_s for order_param, count in messages.items()}
             self._history.append(start_s, rates)
 
@@ -115,6 +115,13 @@ class Observer:
         share = per_shard(seen.arriving, seen.owner, len(seen.shards)) / capacities(seen.shards)
         for row, shard in enumerate(seen.shards):
             self.past[shard.shard_id].append((seen.snapshot.at_s, float(share[row, CPU])))
+
+
+def last_rates(history: RateHistory) -> NDArray[np.float64]:
+    """Return (K,) the rates of the last step; 0 while there is none."""
+    if history.messages_per_s.shape[1] == 0:
+        return np.zeros(len(history.order_params))
+    return np.asarray(history.messages_per_s[:, -1], dtype=np.float64)
 
 
 def owner_index(order_params: tuple[str, ...], mapping: Mapping, shards: tuple[Shard, ...]) -> NDArray[np.int64]:

@@ -137,7 +137,3 @@ class DecisionLog(Protocol):
     async def count(self) -> int:
         """Return how many decisions there are; the next number."""
         ...
-
-    async def takeovers(self) -> int:
-        """Return how often an owner of the journal took over from one that did not close it."""
-        ...

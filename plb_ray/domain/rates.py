@@ -39,7 +39,7 @@ class RateHistory:
     @property
     def end_s(self) -> int:
         """End of the last step: the cutoff of a forecast made from this history."""
-        return self.start_s + self.step_s * self.messages_per_s.shape[1]
+        return self.start_s + self.step_s * int(self.messages_per_s.shape[1])
 
     @cached_property
     def index(self) -> dict[str, int]:

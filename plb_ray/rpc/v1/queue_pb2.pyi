@@ -479,16 +479,18 @@ class AppendResponse(_message.Message):
     def __init__(self, last_seq: _Optional[int] = ..., duplicate: _Optional[bool] = ...) -> None: ...
 
 class PollRequest(_message.Message):
-    __slots__ = ("consumer", "order_params", "max_messages", "wait_ms")
+    __slots__ = ("consumer", "order_params", "max_messages", "wait_ms", "redeliver")
     CONSUMER_FIELD_NUMBER: _ClassVar[int]
     ORDER_PARAMS_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     WAIT_MS_FIELD_NUMBER: _ClassVar[int]
+    REDELIVER_FIELD_NUMBER: _ClassVar[int]
     consumer: str
     order_params: _containers.RepeatedScalarFieldContainer[str]
     max_messages: int
     wait_ms: int
-    def __init__(self, consumer: _Optional[str] = ..., order_params: _Optional[_Iterable[str]] = ..., max_messages: _Optional[int] = ..., wait_ms: _Optional[int] = ...) -> None: ...
+    redeliver: bool
+    def __init__(self, consumer: _Optional[str] = ..., order_params: _Optional[_Iterable[str]] = ..., max_messages: _Optional[int] = ..., wait_ms: _Optional[int] = ..., redeliver: _Optional[bool] = ...) -> None: ...
 
 class DeliveredBatch(_message.Message):
     __slots__ = ("order_param", "epoch", "messages")
@@ -523,6 +525,46 @@ class AckResponse(_message.Message):
     ACKED_SEQ_FIELD_NUMBER: _ClassVar[int]
     acked_seq: int
     def __init__(self, acked_seq: _Optional[int] = ...) -> None: ...
+
+class AppendManyRequest(_message.Message):
+    __slots__ = ("appends",)
+    APPENDS_FIELD_NUMBER: _ClassVar[int]
+    appends: _containers.RepeatedCompositeFieldContainer[AppendRequest]
+    def __init__(self, appends: _Optional[_Iterable[_Union[AppendRequest, _Mapping]]] = ...) -> None: ...
+
+class AppendOutcome(_message.Message):
+    __slots__ = ("ok", "error")
+    OK_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ok: AppendResponse
+    error: bytes
+    def __init__(self, ok: _Optional[_Union[AppendResponse, _Mapping]] = ..., error: _Optional[bytes] = ...) -> None: ...
+
+class AppendManyResponse(_message.Message):
+    __slots__ = ("outcomes",)
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[AppendOutcome]
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[AppendOutcome, _Mapping]]] = ...) -> None: ...
+
+class AckManyRequest(_message.Message):
+    __slots__ = ("acks",)
+    ACKS_FIELD_NUMBER: _ClassVar[int]
+    acks: _containers.RepeatedCompositeFieldContainer[AckRequest]
+    def __init__(self, acks: _Optional[_Iterable[_Union[AckRequest, _Mapping]]] = ...) -> None: ...
+
+class AckOutcome(_message.Message):
+    __slots__ = ("ok", "error")
+    OK_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FIELD_NUMBER: _ClassVar[int]
+    ok: AckResponse
+    error: bytes
+    def __init__(self, ok: _Optional[_Union[AckResponse, _Mapping]] = ..., error: _Optional[bytes] = ...) -> None: ...
+
+class AckManyResponse(_message.Message):
+    __slots__ = ("outcomes",)
+    OUTCOMES_FIELD_NUMBER: _ClassVar[int]
+    outcomes: _containers.RepeatedCompositeFieldContainer[AckOutcome]
+    def __init__(self, outcomes: _Optional[_Iterable[_Union[AckOutcome, _Mapping]]] = ...) -> None: ...
 
 class ExportRequest(_message.Message):
     __slots__ = ("order_param", "after_seq", "chunk_messages", "migration_id")

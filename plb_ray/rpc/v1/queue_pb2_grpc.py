@@ -1074,6 +1074,16 @@ class ShardDataStub:
                 request_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckRequest.SerializeToString,
                 response_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckResponse.FromString,
                 _registered_method=True)
+        self.AppendMany = channel.unary_unary(
+                '/plb.v1.ShardData/AppendMany',
+                request_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AppendManyRequest.SerializeToString,
+                response_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AppendManyResponse.FromString,
+                _registered_method=True)
+        self.AckMany = channel.unary_unary(
+                '/plb.v1.ShardData/AckMany',
+                request_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckManyRequest.SerializeToString,
+                response_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckManyResponse.FromString,
+                _registered_method=True)
         self.Export = channel.unary_stream(
                 '/plb.v1.ShardData/Export',
                 request_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.ExportRequest.SerializeToString,
@@ -1109,6 +1119,19 @@ class ShardDataServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Ack(self, request, context):
+        """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AppendMany(self, request, context):
+        """Many appends or acks in one call, each of them answered on its own: the outcomes are in the order of the requests.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def AckMany(self, request, context):
         """Missing associated documentation comment in .proto file."""
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1150,6 +1173,16 @@ def add_ShardDataServicer_to_server(servicer, server):
                     servicer.Ack,
                     request_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckRequest.FromString,
                     response_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckResponse.SerializeToString,
+            ),
+            'AppendMany': grpc.unary_unary_rpc_method_handler(
+                    servicer.AppendMany,
+                    request_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AppendManyRequest.FromString,
+                    response_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AppendManyResponse.SerializeToString,
+            ),
+            'AckMany': grpc.unary_unary_rpc_method_handler(
+                    servicer.AckMany,
+                    request_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckManyRequest.FromString,
+                    response_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckManyResponse.SerializeToString,
             ),
             'Export': grpc.unary_stream_rpc_method_handler(
                     servicer.Export,
@@ -1270,6 +1303,60 @@ class ShardData:
             '/plb.v1.ShardData/Ack',
             plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckRequest.SerializeToString,
             plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AppendMany(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plb.v1.ShardData/AppendMany',
+            plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AppendManyRequest.SerializeToString,
+            plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AppendManyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AckMany(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plb.v1.ShardData/AckMany',
+            plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckManyRequest.SerializeToString,
+            plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckManyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -1,0 +1,174 @@
+"""The journal: one database that holds the migrations, the mapping and the decisions of one balancer.
+
+    journal = await open_journal(state_dir / "journal.db")
+    journal            JournalPort      journal.mapping    MappingPort
+    journal.decisions  DecisionLog      journal.takeovers  owners before this one
+
+SQLite in WAL mode with synchronous=FULL: a write that has returned survives a power cut. Nothing but `_sqlite_engine` and
+the owner lock is about SQLite.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError
+
+from plb_ray.errors import BadInputError
+from plb_ray.journal import records
+from plb_ray.journal.owner_lock import OwnerLock
+from plb_ray.journal.upgrade import upgrade_schema
+from plb_ray.journal.worker import SqlWorker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from plb_ray.domain.mapping import Mapping, Placement
+    from plb_ray.domain.migration import MigrationRecord, MigrationStep
+    from plb_ray.migration.ports import SealRecord
+
+CACHE_KIB = 8 * 1024
+
+
+class SqlMapping:
+    """The mapping in the journal's database; see `MappingPort`."""
+
+    def __init__(self, worker: SqlWorker) -> None:
+        self._worker = worker
+
+    async def load(self) -> Mapping:
+        return await self._worker.run(records.load_mapping)
+
+    async def create(self, placement: Placement) -> Placement:
+        return await self._worker.run(partial(records.create_placement, placement=placement))
+
+    async def compare_and_set(self, order_param: str, expected_epoch: int, placement: Placement) -> Placement:
+        assert order_param == placement.order_param, "a placement is stored under its own order param"
+        operation = partial(records.compare_and_set_placement, expected_epoch=expected_epoch, placement=placement)
+        return await self._worker.run(operation)
+
+
+class DecisionLog:
+    """The control loop's decisions, one JSON document per tick, numbered by the loop."""
+
+    def __init__(self, worker: SqlWorker) -> None:
+        self._worker = worker
+
+    async def append(self, number: int, at_s: float, document: dict[str, Any]) -> None:
+        """Store a decision durably. The same number again replaces it."""
+        await self._worker.run(partial(records.append_decision, number=number, at_s=at_s, document=document))
+
+    async def latest(self) -> dict[str, Any] | None:
+        """Return the decision with the highest number."""
+        newest = await self.recent(1)
+        return newest[0] if newest else None
+
+    async def recent(self, limit: int) -> tuple[dict[str, Any], ...]:
+        """Return the last decisions, newest first."""
+        return await self._worker.run(partial(records.recent_decisions, limit=limit))
+
+    async def count(self) -> int:
+        """Return how many there are."""
+        return await self._worker.run(records.count_decisions)
+
+
+class Journal:
+    """See the module; made by `open_journal`. Implements `JournalPort`.
+
+    Attributes:
+        mapping: the durable mapping.
+        decisions: the control loop's decisions.
+        takeovers: how many owners this journal had before; 0 for a new one.
+    """
+
+    def __init__(self, worker: SqlWorker, lock: OwnerLock, takeovers: int) -> None:
+        self._worker = worker
+        self._lock = lock
+        self.takeovers = takeovers
+        self.mapping = SqlMapping(worker)
+        self.decisions = DecisionLog(worker)
+
+    async def write(self, record: MigrationRecord, sealed: SealRecord | None = None) -> None:
+        """See `JournalPort`."""
+        await self._worker.run(partial(records.write_migration, record=record, sealed=sealed))
+
+    async def sealed(self, migration_id: str) -> SealRecord | None:
+        """See `JournalPort`."""
+        return await self._worker.run(partial(records.get_seal, migration_id=migration_id))
+
+    async def get(self, migration_id: str) -> MigrationRecord | None:
+        """See `JournalPort`."""
+        return await self._worker.run(partial(records.get_migration, migration_id=migration_id))
+
+    async def unfinished(self) -> tuple[MigrationRecord, ...]:
+        """See `JournalPort`. Oldest first."""
+        return await self._worker.run(records.unfinished_migrations)
+
+    async def recent(self, limit: int) -> tuple[MigrationRecord, ...]:
+        """See `JournalPort`. Newest first."""
+        return await self._worker.run(partial(records.recent_migrations, limit=limit))
+
+    async def counts(self) -> dict[MigrationStep, int]:
+        """Return how many migrations stand at each step; DONE and ABORTED are totals since the journal was made."""
+        return await self._worker.run(records.count_migrations)
+
+    async def history(self, migration_id: str) -> tuple[MigrationRecord, ...]:
+        """Return every record ever written of one migration, in order."""
+        return await self._worker.run(partial(records.migration_history, migration_id=migration_id))
+
+    async def close(self) -> None:
+        """Finish what was submitted and let the next owner in."""
+        await self._worker.close()
+        self._lock.release()
+
+
+async def open_journal(path: Path) -> Journal:
+    """Open (or make) the journal at a path and become its owner. The schema is brought up to date.
+
+    Raises:
+        NotTheOwnerError: another process holds it; its pid is in the text.
+        BadInputError: the file is not a journal, cannot be written, or is of a newer plb-ray.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = OwnerLock(path.with_name(path.name + ".lock"))
+    except OSError as error:
+        raise BadInputError(f"journal {path}: cannot be written: {error.strerror or error}") from error
+    engine = _sqlite_engine(path)
+    try:
+        owners = await asyncio.to_thread(_prepare, engine, path)
+    except BaseException:
+        engine.dispose()
+        lock.release()
+        raise
+    return Journal(SqlWorker(engine), lock, takeovers=owners - 1)
+
+
+def _prepare(engine: Engine, path: Path) -> int:
+    """Bring the schema up to date and count the new owner; return how many owners there have been."""
+    try:
+        with engine.begin() as connection:
+            upgrade_schema(connection)
+            owners = records.increase_counter(connection, "owners")
+    except DatabaseError as error:
+        raise BadInputError(f"journal {path}: cannot be used: {error.orig}; move it away to start anew") from error
+    engine.dispose()  # the worker's thread opens its own connection
+    return owners
+
+
+def _sqlite_engine(path: Path) -> Engine:
+    engine = create_engine(URL.create("sqlite", database=str(path)))
+    event.listen(engine, "connect", _connect_sqlite)
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
+    return engine
+
+
+def _connect_sqlite(connection: Any, _record: object) -> None:
+    connection.isolation_level = None  # sqlite3 would begin transactions too late: DDL would not be part of them
+    cursor = connection.cursor()
+    for pragma in ("journal_mode=WAL", "synchronous=FULL", f"cache_size=-{CACHE_KIB}", "busy_timeout=5000"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()

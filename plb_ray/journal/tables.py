@@ -1,0 +1,66 @@
+"""The tables of the journal as SQLAlchemy sees them. Alembic's `versions` make them; a test compares the two.
+
+Times are seconds since the Unix epoch. Numbers from shards (sequences, bytes) are 64 bit.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
+
+metadata = MetaData()
+
+# BIGINT, but INTEGER where only that counts up by itself.
+_COUNTING = BigInteger().with_variant(Integer(), "sqlite")
+
+# The latest record of each migration; `seal` is what its source gave out at SEAL, as JSON.
+migrations = Table(
+    "migrations",
+    metadata,
+    Column("migration_id", String, primary_key=True),
+    Column("order_param", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("destination", String, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+    Column("step", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("started_s", Float, nullable=False),
+    Column("finished_s", Float),
+    Column("messages_copied", BigInteger, nullable=False),
+    Column("bytes_copied", BigInteger, nullable=False),
+    Column("pause_ms", Float),
+    Column("error", Text, nullable=False),
+    Column("seal", Text),
+    Index("migrations_by_step", "step"),
+    Index("migrations_by_start", "started_s"),
+)
+
+# Every record ever written, in the order of writing; nothing is changed or deleted here.
+migration_records = Table(
+    "migration_records",
+    metadata,
+    Column("number", _COUNTING, primary_key=True, autoincrement=True),
+    Column("migration_id", String, nullable=False, index=True),
+    Column("step", String, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+# Which shards hold an order param: JSON list of shard ids, the last one takes appends.
+placements = Table(
+    "placements",
+    metadata,
+    Column("order_param", String, primary_key=True),
+    Column("shards", Text, nullable=False),
+    Column("epoch", BigInteger, nullable=False),
+)
+
+# What the control loop decided, one JSON document per tick.
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("at_s", Float, nullable=False),
+    Column("document", Text, nullable=False),
+)
+
+# Counters: "owners" (how many processes have held this journal) and "generation" (changes of the mapping).
+meta = Table("meta", metadata, Column("name", String, primary_key=True), Column("value", BigInteger, nullable=False))

@@ -1,0 +1,191 @@
+"""All migrations of one coordinator: starts them within limits, lets callers join, follow and cancel, and recovers them.
+
+A migration runs as a task of its own; nobody who follows it can stop it by going away. One migration per order param at a
+time, and at most `in_flight_max` that still move it: one that only drains (MAPPED) does not count, since its order param is
+served by the destination already and a source that is away for long must not block the others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from plb_ray.domain.migration import MigrationRecord, MigrationStep
+from plb_ray.errors import (
+    BadInputError,
+    MigrationConflictError,
+    StaleEpochError,
+    TooManyMigrationsError,
+    UnknownOrderParamError,
+    UnknownShardError,
+)
+from plb_ray.migration.executor import Executor
+from plb_ray.migration.protocol import Event, cancellable
+from plb_ray.migration.trail import Trail
+
+if TYPE_CHECKING:
+    from plb_ray.domain.migration import MigrationRequest
+    from plb_ray.migration.actions import Surroundings
+    from plb_ray.migration.live_mapping import LiveMapping
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Running:
+    executor: Executor
+    trail: Trail
+    task: asyncio.Task[None]
+
+
+class Runner:
+    """See the module. Belongs to one event loop.
+
+    Args:
+        around: what all migrations share.
+        mapping: the same mapping as in `around`, to read owners from.
+        in_flight_max: cap on migrations that move something.
+    """
+
+    def __init__(self, around: Surroundings, mapping: LiveMapping, in_flight_max: int) -> None:
+        self._around = around
+        self._mapping = mapping
+        self._in_flight_max = in_flight_max
+        self._running: dict[str, _Running] = {}
+
+    async def start(self, request: MigrationRequest) -> Trail:
+        """Start a migration, or join the one with this request id, running or ended.
+
+        Raises:
+            BadInputError, UnknownOrderParamError, UnknownShardError, MigrationConflictError, TooManyMigrationsError.
+        """
+        if not request.request_id:
+            raise BadInputError("a migration needs a request id; choose one that is used for nothing else")
+        known = await self._find(request.request_id)
+        if known is None:
+            return self._launch(self._admitted(request), Event.STARTED)
+        wanted = (request.order_param, request.source, request.destination)
+        if (known.order_param, known.source, known.destination) != wanted:
+            raise MigrationConflictError(f"request id {request.request_id!r} is taken by another migration; choose another")
+        running = self._running.get(request.request_id)
+        return running.trail if running else Trail(known)
+
+    def recover(self, record: MigrationRecord) -> Trail:
+        """Finish a migration that another process began; a record of the journal."""
+        return self._launch(record, Event.RECOVERED)
+
+    async def get(self, migration_id: str) -> MigrationRecord:
+        """Return a migration's newest record, progress included.
+
+        Raises:
+            BadInputError: there is no such migration.
+        """
+        record = await self._find(migration_id)
+        if record is None:
+            raise BadInputError(f"unknown migration {migration_id!r}; GET /v1/migrations lists the known ones")
+        return record
+
+    async def recent(self, limit: int) -> tuple[MigrationRecord, ...]:
+        """Return the migrations that started last, newest first."""
+        records = await self._around.journal.recent(limit)
+        return tuple(self._newest(record) for record in records)
+
+    def active(self) -> tuple[MigrationRecord, ...]:
+        """Return the migrations that have not ended, newest first."""
+        return tuple(running.trail.latest for running in reversed(self._running.values()))
+
+    async def cancel(self, migration_id: str) -> MigrationRecord:
+        """Roll a migration back and return its record when that is done, or was done before.
+
+        Raises:
+            BadInputError: there is no such migration.
+            StaleEpochError: it is (or may be) past its commit point and goes on.
+        """
+        record = await self.get(migration_id)
+        running = self._running.get(migration_id)
+        if running is not None and cancellable(record):
+            running.executor.cancel()
+        if running is not None:
+            async for record in running.trail.follow():
+                if not (record.step.terminal or record.error or cancellable(record)):
+                    break
+        if record.step is not MigrationStep.ABORTED:
+            raise StaleEpochError(record.order_param, given=record.epoch, current=record.epoch + 1)
+        return record
+
+    async def settled(self) -> None:
+        """Return when no migration runs."""
+        while self._running:
+            await asyncio.wait([running.task for running in self._running.values()])
+
+    async def close(self) -> None:
+        """Drop what runs, as a crash would; recovery finishes it."""
+        tasks = [running.task for running in self._running.values()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _find(self, migration_id: str) -> MigrationRecord | None:
+        """Return the newest record; what does not run has ended, and the journal knows how. No await after the last look."""
+        if migration_id not in self._running:
+            journaled = await self._around.journal.get(migration_id)
+            if migration_id not in self._running:
+                return journaled
+        return self._running[migration_id].trail.latest
+
+    def _admitted(self, request: MigrationRequest) -> MigrationRecord:
+        """Check a new request and return its first record."""
+        if request.source == request.destination:
+            raise BadInputError(f"source and destination are both {request.source!r}; a migration needs two shards")
+        for shard_id in (request.source, request.destination):
+            if shard_id not in self._around.shards:
+                raise UnknownShardError(shard_id)
+        placement = self._mapping.get(request.order_param)
+        if placement is None:
+            raise UnknownOrderParamError(request.order_param)
+        self._require_free(request.order_param)
+        if placement.owner != request.source:
+            raise MigrationConflictError(f"{request.order_param!r} lives on {placement.owner!r}, not on {request.source!r}")
+        return MigrationRecord(
+            migration_id=request.request_id,
+            order_param=request.order_param,
+            source=request.source,
+            destination=request.destination,
+            epoch=placement.epoch,
+            step=MigrationStep.PREPARE,
+            reason=request.reason,
+            started_s=self._around.now_s(),
+        )
+
+    def _require_free(self, order_param: str) -> None:
+        active = self.active()
+        other = next((record for record in active if record.order_param == order_param), None)
+        if other is not None:
+            raise MigrationConflictError(f"{order_param!r} is in migration {other.migration_id!r} already; wait for its end")
+        if sum(record.step is not MigrationStep.MAPPED for record in active) >= self._in_flight_max:
+            raise TooManyMigrationsError(f"{self._in_flight_max} migrations run already, the most at once; try again later")
+
+    def _launch(self, record: MigrationRecord, event: Event) -> Trail:
+        trail = Trail(record)
+        executor = Executor(record, self._around, trail.add)
+        task = asyncio.create_task(self._run(executor, trail, event), name=f"migration {record.migration_id}")
+        self._running[record.migration_id] = _Running(executor, trail, task)
+        return trail
+
+    async def _run(self, executor: Executor, trail: Trail, event: Event) -> None:
+        migration_id = executor.record.migration_id
+        try:
+            await executor.run(event)
+        except BaseException as error:
+            trail.break_off(error)
+            if not isinstance(error, Exception):
+                raise
+            log.exception("migration %s stopped; the next start recovers it", migration_id)
+        finally:
+            del self._running[migration_id]
+
+    def _newest(self, record: MigrationRecord) -> MigrationRecord:
+        running = self._running.get(record.migration_id)
+        return running.trail.latest if running else record

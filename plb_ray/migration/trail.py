@@ -1,0 +1,61 @@
+"""The trail of one running migration: its records so far, for any number of followers that come and go."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from plb_ray.domain.migration import MigrationRecord
+
+
+class Trail:
+    """Grows by one record per change of step (some ten in all), so that a late follower sees each of them.
+
+    Progress within a step only changes `latest`. A trail that breaks off (the journal is closed, say) passes the cause on
+    to its followers.
+    """
+
+    def __init__(self, first: MigrationRecord) -> None:
+        self._records = [first]
+        self._failure: BaseException | None = None
+        self._changed = asyncio.Event()
+        self.latest = first
+
+    def add(self, record: MigrationRecord) -> None:
+        """Take a record; followers are woken when its step or its error differs from the last one's."""
+        self.latest = record
+        last = self._records[-1]
+        if (record.step, record.error) != (last.step, last.error):
+            self._records.append(record)
+            self._wake()
+
+    def break_off(self, failure: BaseException) -> None:
+        """End the trail without a terminal record."""
+        self._failure = failure
+        self._wake()
+
+    async def follow(self) -> AsyncIterator[MigrationRecord]:
+        """Yield every record from the first on; ends after the terminal one."""
+        seen = 0
+        while True:
+            while seen < len(self._records):
+                seen += 1
+                yield self._records[seen - 1]
+            if self._records[-1].step.terminal:
+                return
+            if self._failure is not None:
+                raise self._failure
+            await self._changed.wait()
+
+    async def end(self) -> MigrationRecord:
+        """Return the terminal record when it is there."""
+        async for _ in self.follow():
+            pass
+        return self.latest
+
+    def _wake(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()

@@ -1,0 +1,16 @@
+"""The producer and consumer client of a queue, from one place."""
+
+from plb_ray.queues.consumer import Consumer, Delivered
+from plb_ray.queues.producer import Producer, Receipt
+from plb_ray.queues.routes import Located, QueueResolver, Resolver, ShardEndpoints
+
+__all__ = [
+    "Consumer",
+    "Delivered",
+    "Located",
+    "Producer",
+    "QueueResolver",
+    "Receipt",
+    "Resolver",
+    "ShardEndpoints",
+]

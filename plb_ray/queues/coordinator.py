@@ -1,0 +1,295 @@
+"""The coordinator: fronts a set of shards as one queue, with one mapping, one journal, and all migrations between them.
+
+It is the control plane only: producers and consumers ask it where an order param lives, then talk to the shard. When it is
+away, they go on with what they know; when it comes back, `start` asks the shards what is true (see `migration.recovery`).
+It implements `plb_ray.control.ports.Queue`; `plb_ray.rpc.queue_control` puts it on the network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeVar
+
+from plb_ray.domain.load import LoadSnapshot, Shard, ShardLoad
+from plb_ray.domain.mapping import Mapping, Placement, rendezvous_shard
+from plb_ray.errors import (
+    BadInputError,
+    FencedError,
+    MigrationConflictError,
+    PlbError,
+    RetryableError,
+    UnknownOrderParamError,
+    UnknownShardError,
+)
+from plb_ray.migration import recovery
+from plb_ray.migration.actions import Surroundings
+from plb_ray.migration.live_mapping import LiveMapping, MappingChange
+from plb_ray.migration.runner import Runner
+from plb_ray.migration.settings import MigrationSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+
+    from plb_ray.clock import Clock
+    from plb_ray.domain.migration import MigrationRecord, MigrationRequest
+    from plb_ray.migration.ports import JournalPort, MappingPort, ShardPort
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+FIRST_EPOCH = 1
+
+
+@dataclass(frozen=True)
+class CoordinatorSettings:
+    """Limits of a coordinator.
+
+    Attributes:
+        migrations_in_flight: most migrations that move something at once, in [1, 1000]. Each copies a backlog, which costs
+            its two shards the service rate of their other order params.
+        answer_s: how long a shard may take to describe itself or to report its load, > 0.
+        survey_s: how long a shard may take at start to list all its order params, > 0.
+        opens_in_flight: how many first placements are opened at the same time, in [1, 10 000].
+        migration: parameters of each migration.
+    """
+
+    migrations_in_flight: int = 4
+    answer_s: float = 2.0
+    survey_s: float = 20.0
+    opens_in_flight: int = 64
+    migration: MigrationSettings = field(default_factory=MigrationSettings)
+
+    def __post_init__(self) -> None:
+        for name, ok, want in (
+            ("migrations_in_flight", 1 <= self.migrations_in_flight <= 1000, "from 1 to 1000"),
+            ("answer_s", self.answer_s > 0, "above 0"),
+            ("survey_s", self.survey_s > 0, "above 0"),
+            ("opens_in_flight", 1 <= self.opens_in_flight <= 10_000, "from 1 to 10000"),
+        ):
+            if not ok:
+                raise BadInputError(f"coordinator setting {name}: must be {want}")
+
+
+class Coordinator:
+    """See the module. Belongs to one event loop; call `start` first and `close` last.
+
+    Args:
+        shards: their connections stay the caller's to close.
+        journal, mapping: durable, and written by nobody else.
+        clock: wall time, for records and load snapshots.
+        settings: limits.
+        sleep: waits between attempts of a migration.
+    """
+
+    def __init__(
+        self,
+        shards: Iterable[ShardPort],
+        journal: JournalPort,
+        mapping: MappingPort,
+        clock: Clock,
+        settings: CoordinatorSettings | None = None,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._shards = {shard.shard_id: shard for shard in shards}
+        self._journal = journal
+        self._mapping = LiveMapping(mapping)
+        self._clock = clock
+        self._settings = settings or CoordinatorSettings()
+        limits = self._settings.migration
+        around = Surroundings(self._shards, journal, self._mapping, limits, now_s=clock.now_s, sleep=sleep)
+        self._runner = Runner(around, self._mapping, self._settings.migrations_in_flight)
+        self._described: dict[str, Shard] = {}
+        self._opened: set[str] = set()
+        self._opening = asyncio.Semaphore(self._settings.opens_in_flight)
+
+    @property
+    def endpoints(self) -> dict[str, str]:
+        """Shard id -> endpoint."""
+        return {shard_id: shard.endpoint for shard_id, shard in self._shards.items()}
+
+    async def start(self) -> None:
+        """Recover: repair the mapping from the shards, then go on with every unfinished migration in the background.
+
+        Shards that are away do not hold the start up for longer than `survey_s`; their migrations wait for them.
+        """
+        await self._mapping.load()
+        found = await recovery.survey(self._shards.values(), self._settings.survey_s)
+        for shard_id, why in found.silent.items():
+            log.warning("shard %s did not answer at start: %s", shard_id, why)
+        repaired = await recovery.repair_mapping(self._mapping, found)
+        unfinished = await self._to_recover(found)
+        log.info("recovered: %d placements repaired, %d migrations to finish", repaired, len(unfinished))
+        await self._clean_up(found, {record.migration_id for record in unfinished})
+        for record in unfinished:
+            self._runner.recover(record)
+        self._opened = set(found.states)
+        await self.shards()
+        await self._open_all(recovery.unopened(self._mapping.current(), found))
+
+    async def close(self) -> None:
+        """Drop what runs, as a crash would; the next start finishes it."""
+        await self._runner.close()
+
+    async def settled(self) -> None:
+        """Return when no migration runs."""
+        await self._runner.settled()
+
+    # Shards and load
+
+    async def shards(self) -> tuple[Shard, ...]:
+        """Return the shards that have described themselves at least once, in the order in which they were given."""
+        answers = await asyncio.gather(*(self._answer(shard.describe()) for shard in self._shards.values()))
+        self._described.update({answer.shard_id: answer for answer in answers if isinstance(answer, Shard)})
+        return tuple(self._described[shard_id] for shard_id in self._shards if shard_id in self._described)
+
+    async def load_metrics(self, shards: Sequence[str] = ()) -> LoadSnapshot:
+        """Return the load of the named shards (none named: all); those that do not answer in time are in `missing`.
+
+        Raises:
+            UnknownShardError.
+        """
+        asked = [self._shard(shard_id) for shard_id in shards or self._shards]
+        answers = await asyncio.gather(*(self._answer(shard.load()) for shard in asked))
+        loads = tuple(answer for answer in answers if isinstance(answer, ShardLoad))
+        missing = {shard.shard_id: why for shard, why in zip(asked, answers, strict=True) if isinstance(why, str)}
+        return LoadSnapshot(self._clock.now_s(), loads, missing)
+
+    # Mapping
+
+    async def mapping(self) -> Mapping:
+        """Return where everything lives."""
+        return self._mapping.current()
+
+    def watch_mapping(self) -> AsyncIterator[MappingChange]:
+        """Yield the whole mapping, then each change."""
+        return self._mapping.watch()
+
+    async def resolve(self, order_param: str, *, create: bool = False) -> Placement:
+        """Return where an order param lives; with `create`, place an unknown one by hashing over the shards that answer.
+
+        Raises:
+            UnknownOrderParamError: unknown, and not to be created.
+            ShardUnavailableError: its shard did not take it yet; the placement stands, try again.
+        """
+        placement = self._mapping.get(order_param)
+        if placement is None and not create:
+            raise UnknownOrderParamError(order_param)
+        return await self._opened_placement(placement or await self._placed(order_param))
+
+    async def ensure(self, order_params: Iterable[str]) -> tuple[Placement, ...]:
+        """`resolve` with `create` for many at once: one commit for all new rows, and the shards in parallel.
+
+        Raises:
+            ShardUnavailableError: as for `resolve`; those before and after may have been placed.
+        """
+        return tuple(await asyncio.gather(*(self.resolve(name, create=True) for name in order_params)))
+
+    async def allocate(self, order_param: str, shards: Sequence[str]) -> Placement:
+        """Give an order param that has none its shard. Idempotent for the same one.
+
+        Raises:
+            BadInputError: no shard, or more than one.
+            UnknownShardError.
+            MigrationConflictError: it lives elsewhere.
+        """
+        if len(shards) != 1:
+            raise BadInputError(
+                f"{len(shards)} shards given for {order_param!r}: this version allocates exactly one shard to an order "
+                "param (chains of segments over several shards are not implemented yet)"
+            )
+        self._shard(shards[0])
+        _require_name(order_param)
+        placement = await self._mapping.create(Placement(order_param, tuple(shards), FIRST_EPOCH))
+        if placement.shards != tuple(shards):
+            raise MigrationConflictError(f"{order_param!r} lives on {placement.owner!r} already; migrate it from there")
+        return await self._opened_placement(placement)
+
+    # Migrations
+
+    async def migrate(self, request: MigrationRequest) -> AsyncIterator[MigrationRecord]:
+        """See `plb_ray.control.ports.Queue`. Begins with the first iteration; leaving the iterator cancels nothing."""
+        trail = await self._runner.start(request)
+        async for record in trail.follow():
+            yield record
+
+    async def migrations(self, limit: int) -> tuple[MigrationRecord, ...]:
+        """Return the most recent migrations, newest first."""
+        return await self._runner.recent(limit)
+
+    def active_migrations(self) -> tuple[MigrationRecord, ...]:
+        """Return the migrations that have not ended, newest first."""
+        return self._runner.active()
+
+    async def migration(self, migration_id: str) -> MigrationRecord:
+        """Return one migration's newest record. Raises BadInputError for an unknown one."""
+        return await self._runner.get(migration_id)
+
+    async def cancel(self, migration_id: str) -> MigrationRecord:
+        """See `Runner.cancel`."""
+        return await self._runner.cancel(migration_id)
+
+    # Parts
+
+    async def _to_recover(self, found: recovery.Survey) -> list[MigrationRecord]:
+        """Return the journal's unfinished migrations, and the committed ones that it does not know (now written to it)."""
+        unfinished = list(await self._journal.unfinished())
+        for orphan in recovery.orphans(found, self._clock.now_s()):
+            if await self._journal.get(orphan.migration_id) is None:
+                await self._journal.write(orphan)
+                unfinished.append(orphan)
+        return unfinished
+
+    async def _clean_up(self, found: recovery.Survey, unfinished: set[str]) -> None:
+        """Abort imports of migrations that are over (their destination was away when they were undone)."""
+        aborts = [
+            self._answer(self._shards[shard_id].abort(state.order_param, state.migration_id))
+            for shard_id, state in recovery.leftovers(found, unfinished)
+        ]
+        await asyncio.gather(*aborts)
+
+    async def _placed(self, order_param: str) -> Placement:
+        """Store the first placement of an order param; another caller's, if that was faster."""
+        _require_name(order_param)
+        candidates = [shard_id for shard_id, shard in self._described.items() if not shard.draining]
+        if not candidates:
+            candidates = [shard.shard_id for shard in await self.shards() if not shard.draining]
+        if not candidates:
+            raise RetryableError(f"no shard answers that could take {order_param!r}; check that the shards run")
+        return await self._mapping.create(Placement(order_param, (rendezvous_shard(order_param, candidates),), FIRST_EPOCH))
+
+    async def _open_all(self, placements: Iterable[Placement]) -> None:
+        await asyncio.gather(*(self._answer(self._opened_placement(placement)) for placement in placements))
+
+    async def _opened_placement(self, placement: Placement) -> Placement:
+        """Open a first placement on its shard, unless that is known to have been done."""
+        if placement.epoch > FIRST_EPOCH or placement.order_param in self._opened:
+            return placement
+        async with self._opening:
+            try:
+                await self._shard(placement.owner).open(placement.order_param, placement.epoch)
+            except FencedError:  # opened before and given away since; the mapping follows
+                log.info("%r has left %s already", placement.order_param, placement.owner)
+        self._opened.add(placement.order_param)
+        return placement
+
+    def _shard(self, shard_id: str) -> ShardPort:
+        shard = self._shards.get(shard_id)
+        if shard is None:
+            raise UnknownShardError(shard_id)
+        return shard
+
+    async def _answer(self, call: Awaitable[T]) -> T | str:
+        """Return a shard's answer, or in words why there is none."""
+        try:
+            async with asyncio.timeout(self._settings.answer_s):
+                return await call
+        except TimeoutError:
+            return f"no answer in {self._settings.answer_s:g} s"
+        except PlbError as error:
+            return str(error)
+
+
+def _require_name(order_param: str) -> None:
+    if not order_param:
+        raise BadInputError("an order param needs a name of at least one character")

@@ -1,0 +1,23 @@
+"""The embedded queue server: one OS process per shard, gRPC on the outside, SQLite in WAL mode on the inside.
+
+From the inside out:
+
+    ownership   who may do what with an order param: states, table, pure transitions
+    operations  append, ack, import, delete as pure functions `entry -> Effect`
+    database    the SQL
+    writer      the one thread that writes: group commit
+    view        what is committed, as the event loop sees it
+    delivery    which message is served next, and to whom
+    tokens      the service rate
+    meter       load metrics
+    shard       all of it put together
+    control, data   the two gRPC services
+    process     start, kill and restart such a process from Python
+
+Every operation runs alone in the writer thread, in the order of arrival: that order is the serialisation that the migration
+protocol relies on (nothing is appended after SEAL). An operation is a pure function of the order param's entry and
+returns its whole effect or raises, so that a refused one leaves nothing behind. The event loop only sees what is on disk.
+
+*CPU load.* With a service rate (messages per second) the shard's capacity is 1.0 core of service work, and `use.cpu_cores`
+is the share of the last second's service rate that was used. Without one, both are of the operating system's counting.
+"""

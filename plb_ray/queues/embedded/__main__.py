@@ -1,0 +1,112 @@
+"""`python -m plb_ray.queues.embedded`: one shard as an OS process.
+
+Prints `ready HOST:PORT` when it serves, `plb-shard: ...` and exit code 2 when it cannot start. SIGTERM or SIGINT ends it
+cleanly; with `--parent`, so does the end of standard input (its parent has gone).
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from plb_ray.errors import BadInputError, PlbError
+from plb_ray.queues.embedded.control import ControlService
+from plb_ray.queues.embedded.data import DataService
+from plb_ray.queues.embedded.shard import Shard, ShardOptions
+from plb_ray.rpc.server import start_server
+
+EXIT_BAD_INPUT = 2
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a shard until it is told to stop; return the exit code."""
+    parsed = _parser().parse_args(arguments)
+    logging.basicConfig(level=logging.WARNING, format=f"{parsed.shard_id} %(levelname)s %(message)s")
+    try:
+        asyncio.run(_serve(parsed))
+    except PlbError as error:
+        print(f"plb-shard: {error}", file=sys.stderr)  # noqa: T201 - the process's own words
+        return EXIT_BAD_INPUT
+    return 0
+
+
+async def _serve(parsed: argparse.Namespace) -> None:
+    stop = asyncio.Event()
+    _stop_on_signals(stop)
+    shard = _shard(parsed)
+    try:
+        services = {"ShardControl": ControlService(shard), "ShardData": DataService(shard)}
+        server = await start_server(parsed.listen, services, f"shard {parsed.shard_id}")
+        try:
+            gc.freeze()  # what lives for ever need not be looked at again
+            print(f"ready {server.endpoint}", flush=True)  # noqa: T201 - the promise of this process
+            await _until(stop, watch_parent=parsed.parent)
+        finally:
+            await server.stop()
+    finally:
+        await shard.close()
+
+
+def _shard(parsed: argparse.Namespace) -> Shard:
+    options = ShardOptions(
+        shard_id=parsed.shard_id,
+        data=parsed.data,
+        service_rate_per_s=parsed.service_rate,
+        memory_bytes=parsed.memory_bytes,
+        io_bytes_per_s=parsed.io_bytes_per_s,
+        ack_timeout_s=parsed.ack_timeout_s,
+    )
+    try:
+        return Shard(options)
+    except OSError as error:
+        raise BadInputError(f"shard {parsed.shard_id} cannot use {parsed.data}: {error.strerror or error}") from error
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
+async def _until(stop: asyncio.Event, *, watch_parent: bool) -> None:
+    """Return when told to stop; watching the parent, standard input's end tells so too."""
+    if not watch_parent:
+        await stop.wait()
+        return
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    waits = [asyncio.create_task(stop.wait()), asyncio.create_task(reader.read())]
+    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    for wait in waits:
+        wait.cancel()
+    pipe.close()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m plb_ray.queues.embedded", description="One embedded queue server.")
+    parser.add_argument("--shard-id", required=True, help="its name in the mapping")
+    parser.add_argument("--listen", default="127.0.0.1:0", help="host:port; port 0 takes a free one")
+    parser.add_argument("--data", required=True, type=Path, help="directory of its database")
+    parser.add_argument("--service-rate", type=_not_negative, default=0.0, help="messages per second; 0: not capped")
+    parser.add_argument("--memory-bytes", type=_not_negative, default=0.0, help="capacity; 0: the machine's")
+    parser.add_argument("--io-bytes-per-s", type=_not_negative, default=0.0, help="capacity; 0: a common disk's")
+    parser.add_argument("--ack-timeout-s", type=_not_negative, default=30.0, help="until redelivery")
+    parser.add_argument("--parent", action="store_true", help="stop when standard input ends")
+    return parser
+
+
+def _not_negative(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError("must be 0 or more")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

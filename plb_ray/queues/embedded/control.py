@@ -1,0 +1,117 @@
+"""The gRPC service `ShardControl` on a `Shard`: each call is one operation in the writer, and idempotent."""
+# ruff: noqa: N802, ARG002 - names and signatures are those of the generated servicer
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from plb_ray.errors import BadInputError
+from plb_ray.migration.ports import CopyProgress
+from plb_ray.queues.embedded import messages, operations, ownership
+from plb_ray.rpc import convert
+from plb_ray.rpc.channel import open_channel
+from plb_ray.rpc.errors import Peer, answers
+from plb_ray.rpc.v1 import queue_pb2 as pb
+from plb_ray.rpc.v1.queue_pb2_grpc import ShardControlServicer, ShardDataStub
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from plb_ray.queues.embedded.operations import Operation
+    from plb_ray.queues.embedded.ownership import Record
+    from plb_ray.queues.embedded.shard import Shard
+
+DRAIN_CHUNK = 400
+
+
+class ControlService(ShardControlServicer):  # type: ignore[misc]  # generated code has no types
+    """See the comments in queue.proto; errors are raised as `PlbError`."""
+
+    def __init__(self, shard: Shard) -> None:
+        self._shard = shard
+
+    async def GetCapabilities(self, request: Any, context: Any) -> pb.Capabilities:
+        options = self._shard.options
+        return convert.capabilities_to_pb(options.shard_id, options.capacity, options.service_rate_per_s)
+
+    async def GetLoad(self, request: Any, context: Any) -> pb.ShardLoad:
+        return convert.shard_load_to_pb(self._shard.load())
+
+    async def GetOrderParamState(self, request: Any, context: Any) -> pb.OrderParamState:
+        return self._state(self._shard.record(messages.name_of(request.order_param)))
+
+    async def ListOrderParamStates(self, request: Any, context: Any) -> AsyncIterator[pb.OrderParamState]:
+        for order_param in tuple(self._shard.view.lines):
+            yield self._state(self._shard.record(order_param))
+
+    async def Open(self, request: Any, context: Any) -> pb.OrderParamState:
+        return await self._change(request, lambda record, _: ownership.opened(record, request.epoch))
+
+    async def Pause(self, request: Any, context: Any) -> pb.OrderParamState:
+        ids = (request.migration_id, request.epoch, request.lease_ms)
+        return await self._change(request, lambda record, now_s: ownership.paused(record, *ids, now_s))
+
+    async def UpdateMapping(self, request: Any, context: Any) -> pb.OrderParamState:
+        owner = (request.epoch, request.shard_id, request.endpoint)
+        return await self._change(request, lambda record, _: ownership.redirected(record, *owner))
+
+    async def Seal(self, request: Any, context: Any) -> pb.SealRecord:
+        name = messages.name_of(request.order_param)
+        if not request.destination_shard or not request.destination_endpoint:
+            raise BadInputError(f"the seal of {name!r} needs the destination's shard id and endpoint")
+        line = self._shard.view.lines.get(name)
+        delivered_seq = 0 if line is None else line.delivered_seq
+        moved_to = (request.destination_shard, request.destination_endpoint)
+        seal = operations.Seal(request.migration_id, request.epoch, moved_to, delivered_seq)
+        return convert.seal_to_pb(await self._shard.run(name, seal))
+
+    async def Resume(self, request: Any, context: Any) -> pb.OrderParamState:
+        resume = operations.Resume(request.migration_id, convert.seal_from_pb(request.sealed))
+        return self._state(await self._shard.run(messages.name_of(request.order_param), resume))
+
+    async def Abort(self, request: Any, context: Any) -> pb.OrderParamState:
+        abort = operations.Abort(request.migration_id)
+        return self._state(await self._shard.run(messages.name_of(request.order_param), abort))
+
+    async def Drain(self, request: Any, context: Any) -> AsyncIterator[pb.DrainProgress]:
+        name = messages.name_of(request.order_param)
+        limit = messages.chunk_of(request.chunk_messages, DRAIN_CHUNK)
+        deleted = 0
+        while chunk := await self._shard.run(name, operations.Drain(request.migration_id, limit)):
+            deleted += chunk
+            yield pb.DrainProgress(deleted=deleted)
+        yield pb.DrainProgress(deleted=deleted)
+
+    async def CopyBacklog(self, request: Any, context: Any) -> AsyncIterator[pb.CopyProgress]:
+        """Pull what is missing from the source; a repeat goes on after what is there."""
+        name = messages.name_of(request.order_param)
+        begin = operations.BeginImport(request.migration_id, request.epoch)
+        record: Record = await self._shard.run(name, begin)
+        progress = CopyProgress(record.last_seq, 0, 0)
+        async for chunk in self._exported(request, record.last_seq):
+            stored = [messages.message_from_pb(message) for message in chunk.messages]
+            step = operations.ImportChunk(request.migration_id, request.epoch, stored)
+            last_seq, count, size = await self._shard.run(name, step)
+            progress = CopyProgress(last_seq, progress.messages + count, progress.bytes + size)
+            yield convert.progress_to_pb(progress)
+        yield convert.progress_to_pb(progress)
+
+    async def _exported(self, request: Any, after_seq: int) -> AsyncIterator[pb.MessageChunk]:
+        source = request.source_endpoint
+        call = pb.ExportRequest(
+            order_param=request.order_param,
+            after_seq=after_seq,
+            chunk_messages=request.chunk_messages,
+            migration_id=request.migration_id,
+        )
+        async with open_channel(source) as channel:
+            stub: Any = ShardDataStub(channel)
+            async for chunk in answers(stub.Export(call), Peer("source", source), mutating=False):
+                yield chunk
+
+    async def _change(self, request: Any, step: Any) -> pb.OrderParamState:
+        operation: Operation = operations.transition(step)
+        return self._state(await self._shard.run(messages.name_of(request.order_param), operation))
+
+    def _state(self, record: Record) -> pb.OrderParamState:
+        return convert.state_to_pb(ownership.state_of(record, self._shard.now_s()))

@@ -1,0 +1,160 @@
+"""How clients find shards: the resolver, the locations it gives, connections to data planes, and backoff."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from plb_ray.domain.mapping import Placement
+from plb_ray.rpc import convert
+from plb_ray.rpc.channel import CALL_TIMEOUT_S, open_channel
+from plb_ray.rpc.errors import Peer, answer
+from plb_ray.rpc.v1 import queue_pb2 as pb
+from plb_ray.rpc.v1.queue_pb2_grpc import QueueControlStub, ShardDataStub
+
+if TYPE_CHECKING:
+    import grpc
+
+    from plb_ray.errors import MovedError
+
+BACKOFF_FIRST_S = 0.002
+BACKOFF_MOST_S = 0.1
+LANE_ITEMS = 200
+
+ShardEndpoints = Callable[[], Awaitable[Mapping[str, str]]]
+"""Asked again and again for all shards to consume from: shard id -> endpoint."""
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Located:
+    """A placement and where its shards listen."""
+
+    placement: Placement
+    endpoints: tuple[str, ...]
+
+    @property
+    def shard_id(self) -> str:
+        """The shard that takes appends."""
+        return self.placement.owner
+
+    @property
+    def endpoint(self) -> str:
+        """Where it listens."""
+        return self.endpoints[-1]
+
+    @property
+    def epoch(self) -> int:
+        """The epoch its calls must carry."""
+        return self.placement.epoch
+
+
+class Resolver(Protocol):
+    """Knows where order params live."""
+
+    async def resolve(self, order_param: str, *, create: bool = False) -> Located:
+        """Return the newest location; `create` places an unknown order param.
+
+        Raises:
+            UnknownOrderParamError: it is unknown and is not to be created.
+            RetryableError: it cannot be told now.
+        """
+        ...
+
+
+class QueueResolver:
+    """A `Resolver`, and the list of shards, over the queue's `QueueControl`.
+
+    Args:
+        endpoint: `host:port` of the queue.
+        timeout_s: of a call.
+    """
+
+    def __init__(self, endpoint: str, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        self._peer = Peer("queue", endpoint)
+        self._timeout_s = timeout_s
+        self._channel = open_channel(endpoint)
+        self._stub: Any = QueueControlStub(self._channel)
+
+    async def resolve(self, order_param: str, *, create: bool = False) -> Located:
+        """See `Resolver`."""
+        request = pb.ResolveOrderParamRequest(order_param=order_param, create=create)
+        call = self._stub.ResolveOrderParam(request, timeout=self._timeout_s)
+        found = await answer(call, self._peer, mutating=create)
+        return Located(convert.placement_from_pb(found), tuple(found.endpoints))
+
+    async def endpoints(self) -> Mapping[str, str]:
+        """Return shard id -> endpoint of all shards; a `ShardEndpoints`."""
+        call = self._stub.ListShards(pb.ListShardsRequest(), timeout=self._timeout_s)
+        found = await answer(call, self._peer, mutating=False)
+        return {shard.shard_id: shard.endpoint for shard in found.shards}
+
+    async def close(self) -> None:
+        """Close the connection."""
+        await self._channel.close()
+
+
+def redirected(error: MovedError) -> Located:
+    """Return where a tombstone says that the order param has gone."""
+    return Located(Placement(error.order_param, (error.shard_id,), error.epoch), (error.endpoint,))
+
+
+def backoff_s(attempt: int) -> float:
+    """Return how long to wait before attempt 1, 2, ...: 2 ms doubling up to 100 ms, without jitter."""
+    return min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** min(attempt - 1, 10))
+
+
+class DataStubs:
+    """One `ShardData` stub per endpoint, made when first asked for."""
+
+    def __init__(self) -> None:
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._stubs: dict[str, Any] = {}
+
+    def stub(self, endpoint: str) -> Any:
+        """Return the stub of an endpoint."""
+        if endpoint not in self._stubs:
+            self._channels[endpoint] = open_channel(endpoint)
+            self._stubs[endpoint] = ShardDataStub(self._channels[endpoint])
+        return self._stubs[endpoint]
+
+    async def close(self) -> None:
+        """Close all connections."""
+        for channel in self._channels.values():
+            await channel.close()
+
+
+class Lane(Generic[T]):
+    """What waits to be sent to one endpoint, and the task that sends it: one call at a time, each with all that is ready.
+
+    Args:
+        send: carries items out; must not raise.
+    """
+
+    def __init__(self, send: Callable[[list[T]], Awaitable[None]]) -> None:
+        self._send = send
+        self._ready: deque[T] = deque()
+        self._wake = asyncio.Event()
+        self._task = asyncio.create_task(self._run())
+
+    def put(self, item: T) -> None:
+        """Queue an item."""
+        self._ready.append(item)
+        self._wake.set()
+
+    async def close(self) -> None:
+        """Stop sending; what is queued is dropped."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._ready:
+                items = [self._ready.popleft() for _ in range(min(len(self._ready), LANE_ITEMS))]
+                await self._send(items)

@@ -1,0 +1,58 @@
+"""The FastAPI application: routes, errors, metrics and dashboard over one `Balancer`. It imports no Ray and no network."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from fastapi import FastAPI
+
+from plb_ray.clock import wall_time_s
+from service.api import act_routes, health_routes, read_routes
+from service.api.metrics import Metrics, RequestMetrics
+from service.api.problems import document_problems, install_problem_handlers
+from service.api.static import install_dashboard
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from plb_ray.control.views import Balancer
+
+DESCRIPTION = """
+Foresees congestion on the shards of a strictly ordered queue, and migrates order params away before it happens.
+
+Every error is an `application/problem+json` document (RFC 9457): `reason` is a stable code, `detail` one sentence that says
+what is wrong, where, and what to do. Where repeating may help there is a `Retry-After`.
+"""
+TAGS = [
+    {"name": "observe", "description": "What is, and what is foreseen. Reading costs the control loop nothing."},
+    {"name": "act", "description": "Plans and migrations."},
+    {"name": "health", "description": "For orchestrators and monitoring."},
+]
+
+
+def create_app(balancer: Balancer, now_s: Callable[[], float] = wall_time_s) -> FastAPI:
+    """Return the application over a balancer: the loop in this process, or an adapter of the control actor.
+
+    Args:
+        balancer: whom the routes ask.
+        now_s: wall time, of which the ids of requests without one are made.
+    """
+    app = FastAPI(
+        title="plb-ray",
+        version=version("plb-ray"),
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        docs_url=None,  # FastAPI's pages load their scripts from elsewhere; this service works offline
+        redoc_url=None,
+    )
+    app.state.balancer = balancer
+    app.state.now_s = now_s
+    app.state.metrics = Metrics()
+    app.add_middleware(RequestMetrics, metrics=app.state.metrics)
+    install_problem_handlers(app)
+    for routes in (read_routes, act_routes, health_routes):
+        app.include_router(routes.router)
+    install_dashboard(app)
+    document_problems(app)
+    return app

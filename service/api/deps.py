@@ -1,0 +1,25 @@
+"""What the routes are given: the balancer and the clock that the application was created with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, cast
+
+from fastapi import Depends, Request
+
+from plb_ray.control.views import Balancer
+
+
+def balancer_of(request: Request) -> Balancer:
+    """Return the balancer behind this application."""
+    return cast("Balancer", request.app.state.balancer)
+
+
+def now_s_of(request: Request) -> float:
+    """Return wall time by the application's clock."""
+    clock: Callable[[], float] = request.app.state.now_s
+    return clock()
+
+
+BalancerDep = Annotated[Balancer, Depends(balancer_of)]
+NowDep = Annotated[float, Depends(now_s_of)]

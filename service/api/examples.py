@@ -1,0 +1,205 @@
+"""The examples in the OpenAPI document: one small coherent story. A test holds each to its own schema."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+Responses = dict[int | str, dict[str, Any]]
+
+ORDER_PARAMS: dict[str, Any] = {
+    "route": {"summary": "a flight route", "value": "JFK-LAX"},
+    "slashes": {"summary": "a name with slashes", "value": "tenant/7/orders"},
+}
+
+_CPU_BAND = {
+    "starts": ["2013-11-27T14:00:00Z", "2013-11-27T14:10:00Z"],
+    "expected": [0.71, 0.94],
+    "target": [0.83, 1.12],
+}
+_SHARD = {
+    "shard_id": "shard-3",
+    "endpoint": "127.0.0.1:7073",
+    "capacity": {"cpu_cores": 1.0, "memory_bytes": 512e6, "io_bytes_per_s": 50e6},
+    "utilisation": {"cpu_cores": 0.68, "memory_bytes": 0.12, "io_bytes_per_s": 0.31},
+    "arrival_messages_per_s": 204.0,
+    "served_messages_per_s": 203.5,
+    "backlog": 41,
+    "oldest_age_s": 0.2,
+    "order_params": 56,
+    "history_at": ["2013-11-27T13:40:00Z", "2013-11-27T13:50:00Z"],
+    "history": [0.61, 0.68],
+    "bands": {"cpu_cores": _CPU_BAND},
+    "congestion_at": "2013-11-27T14:10:00Z",
+    "error": "",
+}
+STATUS = {
+    "mode": "predictive",
+    "ready": True,
+    "at": "2013-11-27T14:00:00Z",
+    "ticks": 85,
+    "headroom": 0.9,
+    "level": 0.9,
+    "shards": [_SHARD],
+    "order_params": 224,
+    "migrations_active": 1,
+    "migrations_done": 12,
+    "migrations_rolled_back": 0,
+    "training": [{"horizon": "short", "done": 2, "total": 2, "fraction": 1.0, "failed": 0, "message": "trained"}],
+    "queue_endpoint": "127.0.0.1:7070",
+    "last_error": "",
+    "restarts": 0,
+}
+FORECAST = {
+    "order_param": "JFK-LAX",
+    "horizon": "short",
+    "source": "neural",
+    "step_s": 600,
+    "levels": [0.1, 0.5, 0.9],
+    "steps": [
+        {"at": "2013-11-27T14:00:00Z", "messages_per_s": [4.1, 5.0, 6.3]},
+        {"at": "2013-11-27T14:10:00Z", "messages_per_s": [5.2, 7.1, 9.8]},
+    ],
+    "history": [{"at": "2013-11-27T13:50:00Z", "messages_per_s": 4.7}],
+}
+ALLOCATIONS = {
+    "items": [{"order_param": "JFK-LAX", "shards": ["shard-3"], "epoch": 2}],
+    "total": 1,
+    "limit": 100,
+    "offset": 0,
+    "generation": 236,
+}
+_MOVE = {
+    "order_param": "JFK-LAX",
+    "source": "shard-3",
+    "destination": "shard-1",
+    "reason": "p90 at 14:10 would put shard-3 at 112 % of CPU",
+    "admission": "admitted",
+}
+PLAN = {
+    "number": 85,
+    "at": "2013-11-27T14:00:00Z",
+    "mode": "predictive",
+    "status": "optimal",
+    "moves": [_MOVE],
+    "cost": 1.0,
+    "bound": 1.0,
+    "gap": 0.0,
+    "overload_before": 0.22,
+    "overload_after": 0.0,
+    "unresolved": [],
+    "faults": [],
+    "sources": {"neural": 220, "seasonal_naive": 4},
+    "solve_s": 0.041,
+    "tick_s": 0.12,
+}
+DRY_RUN = {**PLAN, "moves": [{**_MOVE, "admission": "dry_run"}]}
+MIGRATION = {
+    "migration_id": "move-jfk-lax-1",
+    "order_param": "JFK-LAX",
+    "source": "shard-3",
+    "destination": "shard-1",
+    "epoch": 2,
+    "step": "done",
+    "finished": True,
+    "reason": _MOVE["reason"],
+    "started_at": "2026-01-15T09:30:00Z",
+    "finished_at": "2026-01-15T09:30:01Z",
+    "messages_copied": 41,
+    "bytes_copied": 10496,
+    "pause_ms": 11.8,
+    "error": "",
+}
+MIGRATIONS = {"items": [MIGRATION], "limit": 50}
+START = {
+    "order_param": "JFK-LAX",
+    "destination": "shard-1",
+    "request_id": "move-jfk-lax-1",
+    "reason": "maintenance",
+}
+READY = {"status": "ready", "shards_answering": 4, "shards": 4}
+METRICS = (
+    '# TYPE plb_shard_utilisation_ratio gauge\nplb_shard_utilisation_ratio{resource="cpu_cores",shard="shard-3"} 0.68\n'
+)
+
+# name: (status, reason, detail, more members, what it means)
+_PROBLEMS: dict[str, tuple[HTTPStatus, str, str, dict[str, Any], str]] = {
+    "malformed": (
+        HTTPStatus.BAD_REQUEST,
+        "BAD_INPUT",
+        "source and destination are both 'shard-3'; name another shard as destination",
+        {},
+        "The request contradicts itself.",
+    ),
+    "unknown": (
+        HTTPStatus.NOT_FOUND,
+        "UNKNOWN_ORDER_PARAM",
+        "unknown order param 'JFK-XXX'; `plb status` and GET /v1/allocations list the known ones",
+        {},
+        "There is no such order param, shard, migration or forecast.",
+    ),
+    "conflict": (
+        HTTPStatus.CONFLICT,
+        "MIGRATION_CONFLICT",
+        "order param 'JFK-LAX' is already being migrated by 'tick-84-2'; wait for it or use its id",
+        {},
+        "It contradicts the present state.",
+    ),
+    "invalid": (
+        HTTPStatus.UNPROCESSABLE_ENTITY,
+        "INVALID_REQUEST",
+        "query.limit: Input should be greater than or equal to 1",
+        {"errors": [{"where": "query.limit", "what": "Input should be greater than or equal to 1"}]},
+        "A parameter or the body does not fit its schema.",
+    ),
+    "full": (
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "TOO_MANY_MIGRATIONS",
+        "4 migrations run already; retry when one has ended",
+        {"retry_after_s": 1},
+        "The cap on running migrations is reached; see Retry-After.",
+    ),
+    "busy": (
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        "CONTROL_UNAVAILABLE",
+        "the control loop is restarting; retry in a moment",
+        {"retry_after_s": 1},
+        "Not ready, or the control loop is being restarted; see Retry-After.",
+    ),
+}
+
+
+def ok(example: Any, *problems: str) -> Responses:
+    """Return the documented responses of a route that answers 200 with JSON."""
+    return {200: {"content": {"application/json": {"example": example}}}, **_problems(*problems)}
+
+
+def accepted(example: Any, *problems: str) -> Responses:
+    """Return the documented responses of a route that answers 202 and says where to follow."""
+    location = {"description": "where to follow it", "schema": {"type": "string"}}
+    answer = {"content": {"application/json": {"example": example}}, "headers": {"Location": location}}
+    return {202: answer, **_problems(*problems)}
+
+
+def text(example: str) -> Responses:
+    """Return the documented responses of a route that answers 200 with text."""
+    return {200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": example}}}}
+
+
+def _problems(*names: str) -> Responses:
+    return {int(_PROBLEMS[name][0]): _problem(name) for name in names}
+
+
+def _problem(name: str) -> dict[str, Any]:
+    status, reason, detail, more, description = _PROBLEMS[name]
+    example = {
+        "type": f"urn:plb-ray:problem:{reason.lower().replace('_', '-')}",
+        "title": status.phrase,
+        "status": int(status),
+        "detail": detail,
+        "instance": "/v1/...",
+        "reason": reason,
+        **more,
+    }
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {"description": description, "content": {"application/problem+json": {"schema": schema, "example": example}}}

@@ -1,0 +1,152 @@
+"""Every error as RFC 9457 `application/problem+json`: which status an error gets, and how the document is made.
+
+What the caller may conclude from each status; `_STATUS` below says which error class gets which.
+
+    400  the request can never work as it is (422: it does not even fit the schema)
+    404  there is no such order param, shard, migration, forecast or plan
+    409  it contradicts the present state: look, and decide anew
+    429  too many migrations run; later, see Retry-After
+    503  later, see Retry-After; the same request, with the same id, is safe to repeat
+    500  our mistake; the log has the traceback, the answer never has
+"""
+
+from __future__ import annotations
+
+import math
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from plb_ray.errors import (
+    BadInputError,
+    FencedError,
+    MigrationConflictError,
+    NoForecastError,
+    NoPlanError,
+    OutcomeUnknownError,
+    PausedError,
+    PermanentError,
+    PlbError,
+    RetryableError,
+    RolledBackError,
+    SequenceGapError,
+    TooManyMigrationsError,
+    UnknownMigrationError,
+    UnknownOrderParamError,
+    UnknownShardError,
+)
+from service.api.schemas import FieldFault, Problem
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from fastapi import FastAPI, Request
+
+PROBLEM_JSON = "application/problem+json"
+RETRY_AFTER_S = 1
+
+# From special to general: the first class that fits decides.
+_STATUS: tuple[tuple[type[PlbError], HTTPStatus], ...] = (
+    (TooManyMigrationsError, HTTPStatus.TOO_MANY_REQUESTS),
+    (RetryableError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (OutcomeUnknownError, HTTPStatus.SERVICE_UNAVAILABLE),
+    (UnknownOrderParamError, HTTPStatus.NOT_FOUND),
+    (UnknownShardError, HTTPStatus.NOT_FOUND),
+    (UnknownMigrationError, HTTPStatus.NOT_FOUND),
+    (NoForecastError, HTTPStatus.NOT_FOUND),
+    (NoPlanError, HTTPStatus.NOT_FOUND),
+    (MigrationConflictError, HTTPStatus.CONFLICT),
+    (SequenceGapError, HTTPStatus.CONFLICT),
+    (FencedError, HTTPStatus.CONFLICT),
+    (RolledBackError, HTTPStatus.CONFLICT),
+    (BadInputError, HTTPStatus.BAD_REQUEST),
+    (PermanentError, HTTPStatus.BAD_REQUEST),
+)
+
+
+def status_of(error: PlbError) -> HTTPStatus:
+    """Return the HTTP status for an error."""
+    return next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.INTERNAL_SERVER_ERROR)
+
+
+def retry_after_s(error: PlbError) -> int | None:
+    """Return after how many whole seconds the same request may succeed; None if it never will."""
+    if isinstance(error, PausedError):
+        return max(1, math.ceil(error.retry_after_ms / 1000))
+    return RETRY_AFTER_S if isinstance(error, RetryableError | OutcomeUnknownError) else None
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Make every error of the application a problem document."""
+    app.add_exception_handler(PlbError, _on_plb_error)
+    app.add_exception_handler(RequestValidationError, _on_invalid_request)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+def document_problems(app: FastAPI) -> None:
+    """Put the schema of the problem document, to which all routes refer, into the OpenAPI document."""
+    make = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        document = make()
+        schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+        nested = schema.pop("$defs")
+        document["components"]["schemas"].update({**nested, "Problem": schema})
+        return document
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+
+
+def problem_response(
+    request: Request,
+    status: HTTPStatus,
+    reason: str,
+    detail: str,
+    *,
+    retry_s: int | None = None,
+    faults: Sequence[FieldFault] = (),
+) -> JSONResponse:
+    """Return one problem document; `reason` is the stable code for machines, `detail` the sentence for people."""
+    problem = Problem(
+        type=f"urn:plb-ray:problem:{reason.lower().replace('_', '-')}",
+        title=status.phrase,
+        status=int(status),
+        detail=detail,
+        instance=request.url.path,
+        reason=reason,
+        retry_after_s=retry_s,
+        errors=list(faults) or None,
+    )
+    headers = {} if retry_s is None else {"Retry-After": str(retry_s)}
+    body = problem.model_dump(mode="json", exclude_none=True)
+    return JSONResponse(body, status_code=int(status), headers=headers, media_type=PROBLEM_JSON)
+
+
+def _on_plb_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, PlbError)
+    return problem_response(request, status_of(error), error.reason, str(error), retry_s=retry_after_s(error))
+
+
+def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    faults = [FieldFault(where=".".join(str(part) for part in found["loc"]), what=found["msg"]) for found in error.errors()]
+    detail = "; ".join(f"{fault.where}: {fault.what}" for fault in faults)
+    return problem_response(request, HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_REQUEST", detail, faults=faults)
+
+
+def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    status = HTTPStatus(error.status_code)
+    detail = f"{request.method} {request.url.path}: {error.detail}; GET /openapi.json lists what there is"
+    response = problem_response(request, status, status.name, detail)
+    response.headers.update(error.headers or {})
+    return response
+
+
+def _on_unexpected(request: Request, _error: Exception) -> JSONResponse:
+    detail = "an unexpected failure; the log of the service says more"
+    return problem_response(request, HTTPStatus.INTERNAL_SERVER_ERROR, "UNEXPECTED", detail)

@@ -1,0 +1,255 @@
+"""The JSON of API v1. These types exist at this edge only; each is read off a domain dataclass by `model_validate`.
+
+Times are RFC 3339 in UTC. In a replay they are trace time. Fields carry their unit in the name; utilisations are shares of
+capacity (1.0 = full), so 1.12 is 12 % more than the shard can do.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from plb_ray.control.views import Admission, Mode
+from plb_ray.domain.migration import MigrationStep
+from plb_ray.domain.plan import PlanStatus
+from service.api import examples
+
+
+def utc(at_s: float) -> datetime:
+    """Return seconds since the Unix epoch as a time in UTC."""
+    return datetime.fromtimestamp(at_s, UTC)
+
+
+def _from_seconds(value: Any) -> Any:
+    return utc(value) if isinstance(value, int | float) else value
+
+
+UtcTime = Annotated[datetime, BeforeValidator(_from_seconds)]
+
+
+class _Out(BaseModel):
+    """Base of what is answered: read from attributes; a number that JSON does not know becomes null."""
+
+    model_config = ConfigDict(
+        from_attributes=True, ser_json_inf_nan="null", json_schema_serialization_defaults_required=True
+    )
+
+
+class Resources(_Out):
+    """An amount of each resource."""
+
+    cpu_cores: float | None
+    memory_bytes: float | None = Field(description="null: not limited")
+    io_bytes_per_s: float | None = Field(description="null: not limited")
+
+
+class Training(_Out):
+    """How far the training of one horizon's networks is."""
+
+    horizon: str
+    done: int = Field(description="groups that have a network")
+    total: int
+    fraction: float = Field(description="0 to 1, epochs included")
+    failed: int
+    message: str
+
+
+class Band(_Out):
+    """A shard's load to come on one resource, as shares of its capacity; one entry per step."""
+
+    starts: list[UtcTime] = Field(validation_alias="starts_s")
+    expected: list[float] = Field(description="median")
+    target: list[float] = Field(description="the quantile that plans are made with, `level` of the status")
+
+
+class Shard(_Out):
+    """One shard now, lately and soon."""
+
+    shard_id: str
+    endpoint: str
+    capacity: Resources
+    utilisation: dict[str, float] = Field(description="arriving load / capacity by resource, over the last step")
+    arrival_messages_per_s: float
+    served_messages_per_s: float
+    backlog: int = Field(description="messages waiting or in flight")
+    oldest_age_s: float = Field(description="age of the oldest message that is not acknowledged")
+    order_params: int
+    history_at: list[UtcTime] = Field(validation_alias="history_s", description="times of `history`, oldest first")
+    history: list[float] = Field(description="past CPU utilisation")
+    bands: dict[str, Band] = Field(description="forecast by resource")
+    congestion_at: UtcTime | None = Field(
+        validation_alias="congestion_at_s", description="first step whose target load exceeds capacity x headroom"
+    )
+    error: str = Field(description="why the shard does not answer; empty if it does")
+
+
+class Status(_Out):
+    """The whole at a glance."""
+
+    mode: Mode
+    ready: bool
+    at: UtcTime | None = Field(validation_alias="at_s", description="time of the last tick; null before the first")
+    ticks: int
+    headroom: float = Field(description="usable share of every capacity")
+    level: float = Field(description="quantile level of the target loads")
+    shards: list[Shard]
+    order_params: int
+    migrations_active: int
+    migrations_done: int
+    migrations_rolled_back: int
+    training: list[Training]
+    queue_endpoint: str
+    last_error: str
+    restarts: int = Field(description="how often the control loop took over from a predecessor")
+
+
+class ForecastStep(_Out):
+    """One step of a forecast."""
+
+    at: UtcTime
+    messages_per_s: list[float] = Field(description="one value per quantile level, ascending")
+
+
+class RatePoint(_Out):
+    """One observed step."""
+
+    at: UtcTime
+    messages_per_s: float
+
+
+class Forecast(_Out):
+    """The forecast of one order param, with its recent history for comparison."""
+
+    order_param: str
+    horizon: str
+    source: str = Field(description="which forecaster made it")
+    step_s: int
+    levels: list[float] = Field(description="quantile levels, ascending")
+    steps: list[ForecastStep]
+    history: list[RatePoint] = Field(description="oldest first")
+
+
+class Allocation(_Out):
+    """The shards of one order param, in the order in which they are to be consumed; the last one takes the appends."""
+
+    order_param: str
+    shards: list[str]
+    epoch: int = Field(description="ownership number; only grows")
+
+
+class AllocationPage(_Out):
+    """A page of the mapping, sorted by order param."""
+
+    items: list[Allocation]
+    total: int = Field(description="how many match the filters")
+    limit: int
+    offset: int
+    generation: int = Field(description="grows with each change of the mapping")
+
+
+class PlannedMove(_Out):
+    """A planned move, its reason, and what became of it in this tick."""
+
+    order_param: str
+    source: str
+    destination: str
+    reason: str
+    admission: Admission
+
+
+class Plan(_Out):
+    """One tick's plan: what should move where, why, and how good that is proven to be."""
+
+    number: int = Field(description="number of the tick")
+    at: UtcTime
+    mode: Mode
+    status: PlanStatus
+    moves: list[PlannedMove] = Field(description="most urgent first")
+    cost: float
+    bound: float = Field(description="proven lower bound on the cost of any plan with as little overload")
+    gap: float = Field(description="(cost - bound) / cost")
+    overload_before: float = Field(description="load above capacity x headroom, summed over shards, steps and resources")
+    overload_after: float
+    unresolved: list[str] = Field(description="why some overload stays")
+    faults: list[str] = Field(description="what the independent checker found; not empty: nothing was executed")
+    sources: dict[str, int] = Field(description="how many order params were forecast by which forecaster")
+    solve_s: float
+    tick_s: float
+
+
+class Migration(_Out):
+    """One migration. `done` and `aborted` are final; before `sealed` every failure rolls back."""
+
+    migration_id: str
+    order_param: str
+    source: str
+    destination: str
+    epoch: int = Field(description="ownership number before the migration")
+    step: MigrationStep
+    finished: bool
+    reason: str
+    started_at: UtcTime = Field(validation_alias="started_s", description="wall time")
+    finished_at: UtcTime | None = Field(validation_alias="finished_s", description="wall time")
+    messages_copied: int
+    bytes_copied: int
+    pause_ms: float | None = Field(description="how long appends were refused; null while not known")
+    error: str = Field(description="why it was rolled back; empty otherwise")
+
+
+class MigrationList(_Out):
+    """The most recent migrations, newest first."""
+
+    items: list[Migration]
+    limit: int
+
+
+class MigrationStart(BaseModel):
+    """Move one order param to another shard."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [dict(examples.START)]})
+
+    order_param: str = Field(min_length=1)
+    destination: str = Field(min_length=1, description="shard to move to")
+    source: str | None = Field(None, min_length=1, description="shard it must be on now; left out: wherever it is")
+    request_id: str | None = Field(
+        None,
+        pattern=r"^[\x21-\x7e]{1,128}$",
+        description="makes the call idempotent, as the header Idempotency-Key does: a repeat joins the same migration",
+    )
+    reason: str = Field("asked for through the API", max_length=500)
+
+
+class Health(_Out):
+    """The process answers."""
+
+    status: str
+
+
+class Readiness(_Out):
+    """The balancer does its work."""
+
+    status: str
+    shards_answering: int
+    shards: int
+
+
+class FieldFault(BaseModel):
+    """One field of a request that does not fit."""
+
+    where: str
+    what: str
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem details. `reason` is a stable code, `detail` one sentence: what, where, what to do."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    reason: str
+    retry_after_s: int | None = None
+    errors: list[FieldFault] | None = None

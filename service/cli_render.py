@@ -1,0 +1,110 @@
+"""What the command line shows: tables and bars made of the API's JSON. Nothing here asks or prints."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+BAR_CELLS = 10
+SPARKS = "▁▂▃▄▅▆▇█"
+STEP_STYLES = {"done": "green", "aborted": "red"}
+
+
+def status_lines(status: dict[str, Any]) -> list[Text]:
+    """Return the head of `plb status`."""
+    state = Text("ready", "bold green") if status["ready"] else Text("starting", "bold yellow")
+    at = clock(status["at"]) if status["at"] else "no tick yet"
+    lines = [Text.assemble(state, f"  {status['mode'].replace('_', ' ')}  {at}  tick {status['ticks']}")]
+    counts = (f"{status[f'migrations_{each}']} {each.replace('_', ' ')}" for each in ("done", "active", "rolled_back"))
+    lines.append(Text(f"{status['order_params']} order params; migrations: {', '.join(counts)}"))
+    lines += [Text(_training(each)) for each in status["training"] if each["fraction"] < 1 or each["failed"]]
+    if status["last_error"]:
+        lines.append(Text(f"the last tick reported: {status['last_error']}", "yellow"))
+    return lines
+
+
+def _training(each: dict[str, Any]) -> str:
+    failed = f", {each['failed']} failed" if each["failed"] else ""
+    return f"training {each['horizon']}: {each['fraction']:.0%}, {each['done']} of {each['total']} networks{failed}"
+
+
+def shard_table(status: dict[str, Any]) -> Table:
+    """Return one row per shard: load now, highest foreseen load, when it congests, backlog."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("shard", "CPU now", f"foreseen p{status['level'] * 100:.0f}", "congestion"):
+        table.add_column(name, no_wrap=name != "congestion")
+    for name in ("msg/s", "backlog", "oldest", "order params"):
+        table.add_column(name, justify="right")
+    for shard in status["shards"]:
+        table.add_row(*_shard_cells(shard, status))
+    return table
+
+
+def _shard_cells(shard: dict[str, Any], status: dict[str, Any]) -> list[Text | str]:
+    if shard["error"]:
+        return [shard["shard_id"], Text("not answering", "red"), "", Text(shard["error"], "red")]
+    headroom = status["headroom"]
+    target = shard["bands"].get("cpu_cores", {}).get("target", [])
+    return [
+        shard["shard_id"],
+        bar(shard["utilisation"].get("cpu_cores", 0.0), headroom),
+        bar(max(target), headroom) if target else Text("no forecast", "dim"),
+        Text(clock(shard["congestion_at"]), "yellow") if shard["congestion_at"] else Text("none", "dim"),
+        f"{shard['arrival_messages_per_s']:,.0f}",
+        f"{shard['backlog']:,}",
+        f"{shard['oldest_age_s']:.1f} s",
+        str(shard["order_params"]),
+    ]
+
+
+def bar(share: float, headroom: float) -> Text:
+    """Return a bar of `BAR_CELLS` cells with its percentage; yellow above the headroom, red above capacity."""
+    style = "red" if share > 1 else "yellow" if share > headroom else "green"
+    filled = min(BAR_CELLS, round(share * BAR_CELLS))
+    return Text.assemble(("█" * filled, style), ("░" * (BAR_CELLS - filled), "dim"), f" {share:4.0%}")
+
+
+def migration_table(migrations: list[dict[str, Any]]) -> Table:
+    """Return one row per migration, in the order given."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("started", "order param", "way", "step"):
+        table.add_column(name, no_wrap=name == "started", overflow="fold")
+    for name in ("copied", "pause"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("why", overflow="fold")
+    for each in migrations:
+        table.add_row(
+            each["started_at"][11:19],
+            Text(each["order_param"]),
+            Text(f"{each['source']} → {each['destination']}"),
+            Text(each["step"], STEP_STYLES.get(each["step"], "blue")),
+            f"{each['messages_copied']:,}",
+            "" if each["pause_ms"] is None else f"{each['pause_ms']:.0f} ms",
+            Text(each["error"] or each["reason"]),
+        )
+    return table
+
+
+def forecast_table(forecast: dict[str, Any]) -> Table:
+    """Return one row per step, one column per quantile level."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("from (UTC)", no_wrap=True)
+    for level in forecast["levels"]:
+        table.add_column(f"p{level * 100:g}", justify="right")
+    for step in forecast["steps"]:
+        table.add_row(clock(step["at"]), *(f"{rate:,.2f}" for rate in step["messages_per_s"]))
+    return table
+
+
+def spark(values: list[float]) -> str:
+    """Return a line of block characters, scaled to the highest value."""
+    top = max(values, default=0.0) or 1.0
+    return "".join(SPARKS[min(len(SPARKS) - 1, int(value / top * len(SPARKS)))] for value in values)
+
+
+def clock(iso: str) -> str:
+    """Return a time as people read it, in UTC, to the minute."""
+    return f"{datetime.fromisoformat(iso):%Y-%m-%d %H:%M}"

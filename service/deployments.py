@@ -1,0 +1,172 @@
+"""The HTTP service on Ray Serve: one deployment whose replicas hold the FastAPI application over the control actor.
+
+One of the two modules that import Ray. Neither it nor what it imports loads torch or a solver: a replica starts in seconds.
+
+    browser, CLI -> Serve's HTTP proxy -> replica (FastAPI) -> RayBalancer -> control actor -> loop
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import TYPE_CHECKING, Any, cast
+
+import ray
+from ray import serve
+from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+
+from plb_ray.clock import monotonic_s
+from plb_ray.errors import ControlUnavailableError, OutcomeUnknownError, PlbError
+from service.api.app import create_app
+from service.local_http import url_of
+from service.ports import claim_port
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from plb_ray.control.views import BalancerStatus, Decision
+    from plb_ray.domain.mapping import Mapping
+    from plb_ray.domain.migration import MigrationRecord, MigrationRequest
+    from plb_ray.domain.rates import OrderParamForecast
+
+APP_NAME = "plb"
+READ_TIMEOUT_S = 5.0
+ACT_TIMEOUT_S = 30.0
+STOP_TIMEOUT_S = 20.0
+STOP_POLL_S = 0.05
+RESTARTING = "the control loop does not answer: it is being restarted, or was not started; retry in a moment"
+
+
+class RayBalancer:
+    """The `Balancer` port over a named control actor that has `ask(method, *args)`.
+
+    Errors of the loop come out as they were raised there. An actor that is dead, restarting or silent is a
+    `ControlUnavailableError` when asked for something, and an `OutcomeUnknownError` when a migration was under way to it.
+    """
+
+    def __init__(self, actor_name: str, namespace: str, read_timeout_s: float = READ_TIMEOUT_S) -> None:
+        self._actor_name = actor_name
+        self._namespace = namespace
+        self._read_timeout_s = read_timeout_s
+        self._handle: Any = None
+
+    async def status(self) -> BalancerStatus:
+        """See `Balancer`."""
+        return cast("BalancerStatus", await self._ask("status"))
+
+    async def forecast(self, order_param: str, horizon: str) -> OrderParamForecast:
+        """See `Balancer`."""
+        return cast("OrderParamForecast", await self._ask("forecast", order_param, horizon))
+
+    async def history(self, order_param: str, steps: int) -> tuple[tuple[float, float], ...]:
+        """See `Balancer`."""
+        return cast("tuple[tuple[float, float], ...]", await self._ask("history", order_param, steps))
+
+    async def mapping(self) -> Mapping:
+        """See `Balancer`."""
+        return cast("Mapping", await self._ask("mapping"))
+
+    async def latest_decision(self) -> Decision | None:
+        """See `Balancer`."""
+        return cast("Decision | None", await self._ask("latest_decision"))
+
+    async def dry_run(self) -> Decision:
+        """See `Balancer`."""
+        return cast("Decision", await self._ask("dry_run", timeout_s=ACT_TIMEOUT_S))
+
+    async def migrations(self, limit: int) -> tuple[MigrationRecord, ...]:
+        """See `Balancer`."""
+        return cast("tuple[MigrationRecord, ...]", await self._ask("migrations", limit))
+
+    async def migrate(self, request: MigrationRequest) -> MigrationRecord:
+        """See `Balancer`."""
+        handle = await self._actor()
+        try:
+            return cast("MigrationRecord", await self._answer(handle, "migrate", (request,), ACT_TIMEOUT_S))
+        except ControlUnavailableError as error:
+            raise OutcomeUnknownError(
+                f"the control loop went silent while migration {request.request_id!r} was being started; "
+                "repeat the request with the same id"
+            ) from error
+
+    async def _ask(self, method: str, *args: Any, timeout_s: float | None = None) -> Any:
+        return await self._answer(await self._actor(), method, args, timeout_s or self._read_timeout_s)
+
+    async def _answer(self, handle: Any, method: str, args: tuple[Any, ...], timeout_s: float) -> Any:
+        try:
+            return await asyncio.wait_for(handle.ask.remote(method, *args), timeout_s)
+        except RayTaskError as error:  # what the loop raised, wrapped
+            if isinstance(error.cause, PlbError):
+                raise error.cause from None
+            raise
+        except (RayActorError, GetTimeoutError, TimeoutError) as error:
+            self._handle = None  # the next call looks the name up again
+            raise ControlUnavailableError(RESTARTING) from error
+
+    async def _actor(self) -> Any:
+        if self._handle is None:
+            try:
+                self._handle = await asyncio.to_thread(ray.get_actor, self._actor_name, self._namespace)
+            except ValueError as error:  # Ray's way to say: no such actor
+                raise ControlUnavailableError(RESTARTING) from error
+        return self._handle
+
+
+@serve.deployment(name="api", num_replicas=1, max_ongoing_requests=100, ray_actor_options={"num_cpus": 0})
+@serve.ingress()
+class _Api:
+    """Holds the application; built on the replica, because an application cannot be sent."""
+
+    def __init__(self, actor_name: str, namespace: str) -> None:
+        self._balancer = RayBalancer(actor_name, namespace)
+
+    def __serve_build_asgi_app__(self) -> ASGIApp:
+        return create_app(self._balancer)
+
+
+def start_http(actor_name: str, namespace: str, host: str, port: int) -> str:
+    """Serve API and dashboard over the control actor and return the URL; ready for requests on return.
+
+    Ray must be initialised. Serve listens on one address a cluster: stop before starting anew on another.
+
+    Args:
+        actor_name: of the control actor; it need not be up yet.
+        namespace: of the control actor.
+        host: address to listen on.
+        port: port to listen on; 0 takes a free one.
+
+    Raises:
+        PortInUseError: somebody listens there.
+    """
+    port = claim_port(host, port, "the HTTP service")
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)  # of this process; the next line is about the others
+    serve.start(
+        http_options={"host": host, "port": port, "location": "HeadOnly"},
+        logging_config={"log_level": "WARNING", "enable_access_log": False},
+    )
+    serve.run(cast("Any", _Api).bind(actor_name, namespace), name=APP_NAME, route_prefix="/")
+    return url_of(host, port)
+
+
+def stop_http() -> None:
+    """Stop what `start_http` started, and return when its port is free again. Harmless when nothing runs.
+
+    `serve.shutdown` alone waits inside the controller until that has killed itself, which Ray reports on the terminal as a
+    failed task. So the controller is told without waiting, and watched until it is gone; only then is Serve's client ended.
+    """
+    deadline_s = monotonic_s() + STOP_TIMEOUT_S
+    controller = _controller()
+    if controller is not None:
+        ray.get(controller.graceful_shutdown.remote(wait=False), timeout=STOP_TIMEOUT_S)
+        while _controller() is not None and monotonic_s() < deadline_s:
+            time.sleep(STOP_POLL_S)
+    serve.shutdown()  # type: ignore[no-untyped-call]  # as Ray declares it
+
+
+def _controller() -> Any:
+    """Return Serve's controller, or None if there is none."""
+    try:
+        return ray.get_actor("SERVE_CONTROLLER_ACTOR", namespace="serve")
+    except ValueError:  # Ray's way to say: no such actor
+        return None

@@ -1,0 +1,53 @@
+"""The API and the dashboard in this process and event loop, by uvicorn, without Ray: for tests and for one-process use."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
+
+import uvicorn
+
+from service.ports import claim_port
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from fastapi import FastAPI
+
+STARTED_POLL_S = 0.005
+
+
+@asynccontextmanager
+async def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+    """Serve an application while the block runs, and yield its URL. Signals are left to the caller.
+
+    Raises:
+        PortInUseError: somebody listens on that port.
+    """
+    port = claim_port(host, port, "the HTTP service")
+    config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, lifespan="off")
+    server = _Server(config)
+    task = asyncio.create_task(server.serve())
+    try:
+        while not server.started and not task.done():  # noqa: ASYNC110  uvicorn tells by a flag only
+            await asyncio.sleep(STARTED_POLL_S)
+        yield url_of(host, port)
+    finally:
+        server.should_exit = True
+        await task
+
+
+def url_of(host: str, port: int) -> str:
+    """Return the URL under which a local browser reaches a service that listens on `host`."""
+    reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  shown, not bound
+    return f"http://{reachable}:{port}"
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave the signals to the caller."""
+        yield

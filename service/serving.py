@@ -1,0 +1,106 @@
+"""`plb serve`: everything a balancer needs, in the order in which it is needed, until somebody stops it.
+
+Ray -> embedded shards (unless the queue is somebody else's) -> control actor -> HTTP API and dashboard
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+from typing import TYPE_CHECKING
+
+from plb_ray.errors import BadInputError
+from plb_ray.history.store import HistoryStore
+from plb_ray.simulation.trace import read_trace
+from service.launch import control_actor, shard_processes
+from service.ports import claim_port
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from plb_ray.settings import Settings, ShardAddress
+
+
+def serve(settings: Settings, console: Console) -> None:
+    """Serve until SIGINT or SIGTERM.
+
+    Raises:
+        PlbError: a port in use, a state folder that another balancer uses, a shard that does not start, bad input.
+    """
+    claim_port(settings.http.host, settings.http.port, "the HTTP service")  # before anything slow is started
+    asyncio.run(_serve(settings, console))
+
+
+async def _serve(settings: Settings, console: Console) -> None:
+    # Ray and the solver take seconds to import, which `plb --help` need not wait for.
+    from plb_ray.cluster.control_actor import ACTOR_NAME  # noqa: PLC0415
+    from plb_ray.cluster.runtime import NAMESPACE, start_ray, stop_ray  # noqa: PLC0415
+    from service.deployments import start_http, stop_http  # noqa: PLC0415
+    from service.wiring import BalancerSpec  # noqa: PLC0415
+
+    stop = _stop_signal()
+    async with AsyncExitStack() as held:
+        with console.status("starting Ray"):
+            await asyncio.to_thread(
+                start_ray, settings.ray.address, settings.ray.num_cpus, settings.ray.object_store_mb * 1024 * 1024
+            )
+        held.push_async_callback(asyncio.to_thread, stop_ray)
+        with console.status("starting shards and the control loop"):
+            order_params = await asyncio.to_thread(import_history, settings)
+            shards = await _shards(settings, held)
+            await held.enter_async_context(control_actor(BalancerSpec(settings, shards, order_params=order_params)))
+        with console.status("starting the HTTP service"):
+            url = await asyncio.to_thread(start_http, ACTOR_NAME, NAMESPACE, settings.http.host, settings.http.port)
+        held.push_async_callback(asyncio.to_thread, stop_http)
+        console.print(f"dashboard and API: {url}")
+        console.print(f"queue: {settings.queue.target or settings.queue.listen} ({settings.queue.kind})")
+        for shard in shards:
+            console.print(f"  {shard.shard_id} at {shard.endpoint}")
+        console.print("Ctrl-C stops; what is stored stays in " + str(settings.state_dir))
+        await stop.wait()
+        console.print("stopping")
+
+
+async def _shards(settings: Settings, held: AsyncExitStack) -> tuple[ShardAddress, ...]:
+    """Return the shards to front: the configured ones, or embedded ones started here."""
+    queue = settings.queue
+    if queue.kind == "grpc":
+        return ()
+    if queue.shards:
+        return queue.shards
+    return await held.enter_async_context(
+        shard_processes(queue.count, settings.state_dir / "shards", queue.service_rate_per_s)
+    )
+
+
+def import_history(settings: Settings) -> tuple[str, ...]:
+    """Start an empty history from `history.import_file`, if one is given; return the order params that it brought.
+
+    Raises:
+        BadInputError: the file is malformed, or its bins are not the balancer's steps.
+    """
+    path = settings.history.import_file
+    if path is None:
+        return ()
+    trace = read_trace(path)
+    if trace.step_s != settings.balancer.step_s:
+        raise BadInputError(
+            f"history.import_file {path}: its bins are {trace.step_s} s long; set balancer.step_s = {trace.step_s}"
+        )
+    store = HistoryStore.open(settings.state_dir / "history", settings.balancer.step_s)
+    try:
+        if store.steps == 0:
+            store.import_history(trace.history(0, trace.bins))
+            return trace.order_params
+        return ()
+    finally:
+        store.close()
+
+
+def _stop_signal() -> asyncio.Event:
+    """Return an event that SIGINT or SIGTERM sets."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop

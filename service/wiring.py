@@ -1,0 +1,159 @@
+"""The composition root: the one place that chooses implementations and puts the control loop together.
+
+`build_balancer` runs inside the control actor (or in a test, without Ray). Everything it needs is in a `BalancerSpec`, which
+is plain data and travels to the actor; after a restart the same spec gives the same balancer over the same state.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from models.baseline import seasonal_naive
+from models.factory import make_forecaster
+from models.pool import LocalForecasterPool
+from optimizer.checker import PlanVerifier
+from optimizer.planner import CpSatPlanner
+from plb_ray.clock import ScaledClock, WallClock
+from plb_ray.control.loop import ControlLoop, Parts, Surroundings
+from plb_ray.history.store import HistoryStore
+from plb_ray.journal.journal import open_journal
+from plb_ray.migration.settings import MigrationSettings
+from plb_ray.queues.coordinator import Coordinator, CoordinatorSettings
+from plb_ray.rpc.queue_client import QueueClient
+from plb_ray.rpc.queue_control import QueueControlServicer
+from plb_ray.rpc.server import start_server
+from plb_ray.rpc.shard_client import ShardClient
+from plb_ray.simulation.scaled_queue import ScaledQueue
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from plb_ray.clock import Clock
+    from plb_ray.control.ports import ForecasterPool, Queue
+    from plb_ray.journal.journal import Journal
+    from plb_ray.settings import Settings, ShardAddress
+
+MANUAL_MIGRATIONS = 2
+"""Migrations that people may start while the loop uses its whole allowance."""
+
+
+@dataclass(frozen=True)
+class ReplayTime:
+    """The compressed time of a replay; see `ScaledClock`."""
+
+    start_s: float
+    speed: float
+    anchor_file: Path
+
+    def clock(self) -> ScaledClock:
+        """Return the clock that all processes of the replay share."""
+        return ScaledClock(self.start_s, self.speed, self.anchor_file)
+
+
+@dataclass(frozen=True)
+class BalancerSpec:
+    """What a balancer is built from.
+
+    Attributes:
+        settings: of the product.
+        shards: the embedded shards to front; empty for a queue system of somebody else's.
+        replay: compressed time; None for real time.
+        order_params: to place before the first message; they must be known to the history.
+        on_ray: train and serve forecasters on Ray actors, rather than in this process.
+    """
+
+    settings: Settings
+    shards: tuple[ShardAddress, ...] = ()
+    replay: ReplayTime | None = None
+    order_params: tuple[str, ...] = ()
+    on_ray: bool = True
+
+
+class Runtime:
+    """Implements `plb_ray.cluster.control_actor.BalancerRuntime`: the loop, and what must be closed after it."""
+
+    def __init__(self, loop: ControlLoop, held: AsyncExitStack) -> None:
+        self.balancer = loop
+        self._held = held
+
+    async def run(self) -> None:
+        """Tick until cancelled."""
+        await self.balancer.run()
+
+    async def close(self) -> None:
+        """Release everything, last built first."""
+        await self._held.aclose()
+
+
+async def build_balancer(spec: BalancerSpec) -> Runtime:
+    """Open the journal, recover the queue, and return the loop, ready to run.
+
+    Raises:
+        NotTheOwnerError: another balancer runs on this state folder.
+        PortInUseError: QueueControl's port is taken.
+        BadInputError: a file of the state folder cannot be used.
+    """
+    settings = spec.settings
+    async with AsyncExitStack() as held:
+        journal = await open_journal(settings.state_dir / "journal.sqlite")
+        held.push_async_callback(journal.close)
+        history = HistoryStore.open(settings.state_dir / "history", settings.balancer.step_s)
+        queue, endpoint = await _queue(spec, journal, held)
+        clock: Clock = WallClock()
+        if spec.replay is not None:
+            scaled = spec.replay.clock()
+            clock, queue = scaled, ScaledQueue(queue, scaled)
+        pool, lookback_s = forecaster_pool(settings, on_ray=spec.on_ray)
+        held.push_async_callback(pool.close)
+        parts = Parts(queue, pool, CpSatPlanner(), PlanVerifier(), history, journal.decisions, clock)
+        surroundings = Surroundings(
+            queue_endpoint=endpoint,
+            lookback_steps=lookback_s // settings.balancer.step_s,
+            retrain_every_s=settings.forecast.retrain_every_s,
+            min_history_steps=settings.forecast.min_history_steps,
+            restarts=journal.takeovers,
+        )
+        return Runtime(ControlLoop(parts, settings.balancer, surroundings), held.pop_all())
+
+
+async def _queue(spec: BalancerSpec, journal: Journal, held: AsyncExitStack) -> tuple[Queue, str]:
+    """Return the queue system and where its QueueControl listens; embedded shards are fronted by a coordinator here."""
+    settings = spec.settings
+    if settings.queue.kind == "grpc":
+        client = QueueClient(settings.queue.target)
+        held.push_async_callback(client.close)
+        return client, settings.queue.target
+    shards = [ShardClient(shard.shard_id, shard.endpoint) for shard in spec.shards]
+    for shard in shards:
+        held.push_async_callback(shard.close)
+    limits = CoordinatorSettings(
+        migrations_in_flight=settings.balancer.migrations_in_flight + MANUAL_MIGRATIONS,
+        migration=MigrationSettings(lease_ms=settings.balancer.lease_ms),
+    )
+    coordinator = Coordinator(shards, journal, journal.mapping, WallClock(), limits)
+    held.push_async_callback(coordinator.close)
+    await coordinator.start()
+    await coordinator.ensure(spec.order_params)
+    server = await start_server(settings.queue.listen, {"QueueControl": QueueControlServicer(coordinator)}, "QueueControl")
+    held.push_async_callback(server.stop)
+    return coordinator, server.endpoint
+
+
+def forecaster_pool(settings: Settings, *, on_ray: bool) -> tuple[ForecasterPool, int]:
+    """Return the pool that trains and serves, and how many seconds of history it makes use of."""
+    artifacts = settings.state_dir / "networks"
+    seed = settings.forecast.seed
+    lookback_s = make_forecaster(seed).lookback_s
+    if not on_ray:
+        return LocalForecasterPool(make_forecaster, seasonal_naive, artifacts, seed), lookback_s
+    # Ray is imported where Ray is used: one-process wiring and its tests do without.
+    from plb_ray.cluster.forecasters import PoolSettings, RayForecasterPool  # noqa: PLC0415
+
+    limits = PoolSettings(
+        actors=settings.forecast.actors,
+        dedicated_hot=settings.forecast.dedicated_hot,
+        timeout_s=settings.forecast.timeout_s,
+    )
+    return RayForecasterPool(make_forecaster, seasonal_naive, artifacts, seed, limits), lookback_s

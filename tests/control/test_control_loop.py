@@ -1,0 +1,243 @@
+"""The control loop over a queue in memory, with the real forecaster baseline, planner, checker and history."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from a_queue import HandClock, MemoryQueue
+
+from models.baseline import seasonal_naive
+from optimizer.checker import PlanVerifier
+from optimizer.planner import CpSatPlanner
+from plb_ray.control.loop import ControlLoop, Parts, Surroundings, decision_document
+from plb_ray.control.views import Admission, Mode
+from plb_ray.domain.plan import PlanStatus
+from plb_ray.errors import NoForecastError, UnknownOrderParamError
+from plb_ray.history.store import HistoryStore
+from plb_ray.settings import BalancerSettings
+
+STEP_S = 600
+START_S = 1_000 * STEP_S
+RATE_PER_SHARD = 1.0
+STEADY = {"a": 300, "b": 240, "c": 120}  # messages per step: a + b on one shard are 0.9 of its 600
+
+
+class MemoryDecisions:
+    def __init__(self):
+        self.documents = []
+
+    async def append(self, number, at_s, document):  # noqa: ARG002  the port's
+        self.documents.append((number, document))
+
+    async def count(self):
+        return len(self.documents)
+
+
+class BaselinePool:
+    """Forecasts with the baseline, and notes what it was asked to train."""
+
+    def __init__(self):
+        self.trained = []
+        self.fail = None
+
+    async def forecast(self, history, horizon):
+        if self.fail is not None:
+            raise self.fail
+        return seasonal_naive(history, horizon)
+
+    def start_training(self, history, horizons):
+        self.trained.append((history.messages_per_s.shape, horizons))
+
+    async def training(self):
+        return ()
+
+    async def close(self):
+        pass
+
+
+class World:
+    """A loop with its parts, and a way to let time and messages pass."""
+
+    def __init__(self, folder, settings=None):
+        self.clock = HandClock(START_S)
+        owners = {"a": "s0", "b": "s0", "c": "s1"}
+        self.queue = MemoryQueue(self.clock, owners, ("s0", "s1"), RATE_PER_SHARD)
+        self.history = HistoryStore.open(folder, STEP_S)
+        self.pool = BaselinePool()
+        self.decisions = MemoryDecisions()
+        parts = Parts(self.queue, self.pool, CpSatPlanner(), PlanVerifier(), self.history, self.decisions, self.clock)
+        settings = settings or BalancerSettings(step_s=STEP_S, headroom=0.8, solver_budget_s=2.0)
+        self.loop = ControlLoop(parts, settings, Surroundings("memory:queue", 2000, 3600.0, 3))
+
+    async def steps(self, count, messages):
+        """Let `count` steps pass, each with these messages, and tick at each end; return the last decision."""
+        decision = None
+        for _ in range(count):
+            decision = await self.loop.tick()
+            self.queue.arrive(messages)
+            self.clock.at_s += STEP_S
+        decision = await self.loop.tick()
+        await asyncio.sleep(0)
+        return decision
+
+
+@pytest.fixture
+def world(tmp_path):
+    made = World(tmp_path)
+    yield made
+    made.history.close()
+
+
+async def test_a_foreseen_congestion_is_moved_away_with_its_reason(world):
+    """Load above the headroom makes one move to the other shard, whose reason names shard, time and share."""
+    await world.steps(6, STEADY)
+    assert len(world.queue.records) == 1
+    record = world.queue.records[0]
+    assert (record.source, record.destination) == ("s0", "s1")
+    assert "s0" in record.reason
+    assert "%" in record.reason
+    assert "CPU" in record.reason
+
+
+async def test_after_the_move_nothing_more_is_planned(world):
+    """The empty plan is the answer to a load that fits: steady traffic does not make the balancer wander."""
+    await world.steps(6, STEADY)
+    decision = await world.steps(6, STEADY)
+    assert len(world.queue.records) == 1
+    assert decision.plan.status is PlanStatus.NOT_NEEDED
+    assert decision.moves == ()
+
+
+@pytest.mark.parametrize("mode", ["forecast_only", "static"])
+async def test_modes_that_may_not_migrate_do_not(tmp_path, mode):
+    """Forecast-only plans and says that the mode forbids acting; static does not even plan."""
+    world = World(tmp_path, BalancerSettings(step_s=STEP_S, headroom=0.8, solver_budget_s=2.0, mode=mode))
+    decision = await world.steps(6, STEADY)
+    assert world.queue.records == []
+    if mode == "forecast_only":
+        assert [move.admission for move in decision.moves] == [Admission.MODE_FORBIDS]
+    else:
+        assert decision is None
+    world.history.close()
+
+
+async def test_a_dry_run_moves_nothing(tmp_path):
+    """A dry run shows the moves of a tick and sends none of them."""
+    world = World(tmp_path, BalancerSettings(step_s=STEP_S, headroom=0.8, solver_budget_s=2.0, mode="forecast_only"))
+    await world.steps(6, STEADY)
+    shown = await world.loop.dry_run()
+    world.history.close()
+    assert [move.admission for move in shown.moves] == [Admission.DRY_RUN]
+    assert world.queue.records == []
+
+
+async def test_every_decision_is_recorded_before_it_is_carried_out(world):
+    """The log holds each tick's decision as plain values, numbered without gaps."""
+    await world.steps(6, STEADY)
+    numbers = [number for number, _ in world.decisions.documents]
+    assert numbers == list(range(len(numbers)))
+    moved = [document for _, document in world.decisions.documents if document["moves"]]
+    assert moved[0]["moves"][0]["admission"] == "admitted"
+
+
+async def test_a_plan_with_a_fault_is_not_executed(world):
+    """When the checker objects, nothing is sent and the decision says why."""
+
+    class Objecting:
+        def check(self, problem, plan):  # noqa: ARG002  the port's
+            return ("told to object",) if plan.moves else ()
+
+    world.loop._parts = replace(world.loop._parts, checker=Objecting())
+    decision = await world.steps(6, STEADY)
+    assert decision.faults == ("told to object",)
+    assert decision.plan.status is PlanStatus.REFUSED
+    assert {move.admission for move in decision.moves} == {Admission.PLAN_REFUSED}
+    assert world.queue.records == []
+
+
+async def test_a_silent_shard_does_not_stop_the_loop(world):
+    """The others are still observed; the silent one is shown with its error."""
+    await world.steps(3, STEADY)
+    world.queue.silent = {"s1"}
+    await world.steps(2, STEADY)
+    status = await world.loop.status()
+    views = {shard.shard_id: shard for shard in status.shards}
+    assert views["s1"].error == "it was told to be silent"
+    assert views["s0"].error == ""
+
+
+async def test_no_shard_at_all_is_told_and_the_next_tick_recovers(world):
+    """A tick that cannot see anything leaves a sentence in the status; the next good one clears it."""
+    await world.steps(2, STEADY)
+    world.queue.silent = {"s0", "s1"}
+    await world.loop._tick_safely()
+    assert "does not answer" in (await world.loop.status()).last_error
+    world.queue.silent = set()
+    world.clock.at_s += STEP_S
+    await world.loop._tick_safely()
+    assert (await world.loop.status()).last_error == ""
+
+
+async def test_a_rolled_back_migration_is_planned_again(world):
+    """An order param whose migration was rolled back is free for the next plan."""
+    world.queue.refuse_migrations = True
+    await world.steps(6, STEADY)
+    assert world.queue.records == []
+    world.queue.refuse_migrations = False
+    await world.steps(1, STEADY)
+    assert len(world.queue.records) == 1
+
+
+async def test_the_views_answer_from_the_last_tick(world):
+    """Status, forecast, history and mapping agree with what happened."""
+    with pytest.raises(NoForecastError):
+        await world.loop.forecast("a", "short")
+    await world.steps(6, STEADY)
+    status = await world.loop.status()
+    assert status.ready
+    assert status.mode is Mode.PREDICTIVE
+    assert status.order_params == 3
+    assert status.migrations_done == 1
+    assert sum(shard.arrival_messages_per_s for shard in status.shards) == pytest.approx(660 / STEP_S)
+    forecast = await world.loop.forecast("a", "short")
+    assert forecast.forecast.values.shape == (2, len(forecast.forecast.levels))
+    history = await world.loop.history("a", 2)
+    assert [rate for _, rate in history] == pytest.approx([0.5, 0.5])
+    with pytest.raises(UnknownOrderParamError):
+        await world.loop.forecast("zebra", "short")
+    with pytest.raises(UnknownOrderParamError):
+        await world.loop.history("zebra", 2)
+    assert (await world.loop.latest_decision()).number == len(world.decisions.documents) - 1
+
+
+async def test_training_starts_when_the_history_is_long_enough_and_again_when_it_is_old(world):
+    """Not before three steps, then once, then once an hour of the loop's own time."""
+    await world.steps(2, STEADY)
+    await world.loop._train_if_due()
+    assert world.pool.trained == []
+    await world.steps(2, STEADY)
+    await world.loop._train_if_due()
+    await world.loop._train_if_due()
+    assert len(world.pool.trained) == 1
+    world.clock.at_s += 3600
+    await world.loop._train_if_due()
+    assert len(world.pool.trained) == 2
+
+
+async def test_run_ticks_at_each_boundary_and_counts_on_from_the_log(tmp_path):
+    """The loop's numbers go on where the log's end, also after a restart."""
+    world = World(tmp_path)
+    world.decisions.documents = [(0, {}), (1, {})]
+    await world.loop.run_for(ticks=3)
+    assert [number for number, _ in world.decisions.documents[2:]] == [2, 3]
+    world.history.close()
+
+
+def test_a_decision_is_plain_json(tmp_path):
+    """What goes to the log can be written as JSON."""
+    import json  # noqa: PLC0415
+
+    world = World(tmp_path)
+    decision = asyncio.run(world.steps(6, STEADY))
+    world.history.close()
+    assert json.loads(json.dumps(decision_document(decision)))["plan"]["status"] == "not_needed"

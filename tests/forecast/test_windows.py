@@ -1,0 +1,57 @@
+import numpy as np
+
+from models.windows import CALENDAR, PROFILES, Windows, WindowShape
+from tests.forecast.synthetic import DAY, history_of, seasonal_history
+
+SHAPE = WindowShape(lookback=6, horizon=3, margin=2)
+
+
+def profiles_of(inputs):
+    """Return the three profiles (B, 3, P) and their flags (B, 3) out of input rows."""
+    flags = inputs[:, SHAPE.lookback + PROFILES * SHAPE.profile : -CALENDAR]
+    values = inputs[:, SHAPE.lookback : SHAPE.lookback + PROFILES * SHAPE.profile]
+    return values.reshape(len(inputs), PROFILES, SHAPE.profile), flags
+
+
+def test_a_window_never_sees_its_own_future():
+    """Changing everything from the origin on changes no input of the window, at any origin."""
+    history = seasonal_history(order_params=2, days=16)
+    rng = np.random.default_rng(3)
+    for origin in rng.integers(7, history.messages_per_s.shape[1] - 3, 40):
+        changed = np.array(history.messages_per_s)
+        changed[:, origin:] = 1e6
+        at = np.array([0, 1]), np.array([origin, origin])
+        same, other = (Windows(history_of(rates), SHAPE).inputs(*at)[0] for rates in (history.messages_per_s, changed))
+        np.testing.assert_array_equal(same, other)
+
+
+def test_profiles_hold_the_same_time_of_day():
+    """Yesterday's profile and the mean of the days equal the rates read directly at those times."""
+    history = seasonal_history(order_params=1, days=10)
+    x = np.asarray(history.messages_per_s[0], dtype=np.float64)
+    origin = 9 * DAY + 5
+    inputs, scale = Windows(history, SHAPE).inputs(np.array([0]), np.array([origin]))
+    values, flags = profiles_of(inputs)
+    places = np.arange(origin - 2, origin + 5)
+    np.testing.assert_allclose(np.expm1(values[0, 0]) * scale[0, 0], x[places - DAY], rtol=1e-3, atol=1e-3)
+    days = np.mean([x[places - DAY * d] for d in range(1, 8)], axis=0)
+    np.testing.assert_allclose(np.expm1(values[0, 1]) * scale[0, 0], days, rtol=1e-3, atol=1e-3)
+    np.testing.assert_array_equal(flags[0], [1, 1, 1])
+
+
+def test_a_short_history_says_which_profiles_are_missing():
+    """Before the first day has passed every profile is zero and flagged as missing."""
+    inputs, _ = Windows(seasonal_history(order_params=1, days=1), SHAPE).inputs(np.array([0]), np.array([20]))
+    values, flags = profiles_of(inputs)
+    assert not values.any()
+    assert not flags.any()
+
+
+def test_size_does_not_matter():
+    """A tenant a million times larger has the same input; only its scale differs."""
+    history = seasonal_history(order_params=1, days=9)
+    at = np.array([0]), np.array([8 * DAY])
+    small, scale = Windows(history, SHAPE).inputs(*at)
+    large, larger = Windows(history_of(history.messages_per_s * 1e6), SHAPE).inputs(*at)
+    np.testing.assert_allclose(small, large, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(larger / scale, 1e6, rtol=1e-4)

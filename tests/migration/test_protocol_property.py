@@ -1,0 +1,144 @@
+"""Random histories: several order params, migrations, crashes, dead shards, lost calls and passing time, in any order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
+
+from plb_ray.errors import OutcomeUnknownError, PlbError, ShardUnavailableError
+from tests.migration.world import LEASE_S, Crash, World
+
+SHARDS = ("a", "b", "c")
+ORDER_PARAMS = ("x", "y")
+names = st.sampled_from(ORDER_PARAMS)
+shards = st.sampled_from(SHARDS)
+methods = st.sampled_from(["copy_backlog", "pause", "state", "seal", "resume", "update_mapping", "drain", "abort", "states"])
+
+
+class Migrations(RuleBasedStateMachine):
+    """A coordinator that is stepped a few turns of its event loop at a time, so that every interleaving can happen."""
+
+    def __init__(self):
+        super().__init__()
+        self.loop = asyncio.new_event_loop()
+        self.world = World(SHARDS)
+        self.requests = 0
+        self.tasks = []
+
+    @initialize()
+    def begin(self):
+        self._do(self._begin())
+
+    async def _begin(self):
+        await self.world.start()
+        await self.world.coordinator.ensure(ORDER_PARAMS)
+
+    @rule(name=names, count=st.integers(1, 8))
+    def produce(self, name, count):
+        """Whoever owns it takes appends, or says that it is paused."""
+        self.world.produce(name, count)
+
+    @rule(name=names, limit=st.integers(1, 8), ack=st.booleans())
+    def consume(self, name, limit, ack):
+        """What is delivered is in order, and nothing is left out."""
+        self.world.consume(name, limit, ack=ack)
+
+    @rule(name=names, destination=shards)
+    def migrate(self, name, destination):
+        """Ask for a migration from where the mapping says it lives; refusals are fine."""
+        self.requests += 1
+        source = self.world.mapping.placements[name].owner
+        request = self.world.migrate(name, source, destination, f"m{self.requests}")
+        self.tasks.append(self.loop.create_task(_tolerant(request)))
+
+    @rule(turns=st.integers(1, 60))
+    def run(self, turns):
+        """Let everything go on a little."""
+        self._do(_turns(turns))
+
+    @rule(seconds=st.sampled_from([0.5, LEASE_S + 1]))
+    def pass_time(self, seconds):
+        """Leases end."""
+        self.world.clock.advance(seconds)
+
+    @rule(shard_id=shards)
+    def stop_shard(self, shard_id):
+        self.world.shards[shard_id].stop()
+
+    @rule(shard_id=shards)
+    def restart_shard(self, shard_id):
+        self.world.shards[shard_id].restart()
+
+    @rule(shard_id=shards, method=methods, reply=st.booleans())
+    def lose_a_call(self, shard_id, method, reply):
+        """The next such call is lost, or its reply."""
+        error = OutcomeUnknownError("lost") if reply else ShardUnavailableError("?", "?", "lost")
+        self.world.plan[f"{shard_id}.{method}/{'after' if reply else 'before'}"] = error
+
+    @rule(name=names, destination=shards, ahead=st.integers(0, 60))
+    def crash_in_a_migration(self, name, destination, ahead):
+        """The process ends at some boundary of a migration, and a new one takes over at once."""
+        self.migrate(name, destination)
+        self.world.plan[len(self.world.passed) + ahead] = Crash()
+        self._do(_turns(ahead * 3))
+        self.crash_coordinator()
+
+    @rule()
+    def crash_coordinator(self):
+        """The process ends between two calls."""
+        self._do(self._replace_coordinator())
+
+    async def _replace_coordinator(self):
+        await self.world.crash()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        self.tasks.clear()
+        self.world.plan.clear()
+        await self.world.start()
+
+    def teardown(self):
+        """In the end each order param is served by one shard, nothing was lost, reordered or doubled."""
+        try:
+            if self.world.coordinator is not None:
+                self._do(self._end())
+        finally:
+            self.loop.close()
+
+    async def _end(self):
+        await self.world.settle()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+        await self.world.check_served(*ORDER_PARAMS)
+        await self._replace_coordinator()  # cleans up imports whose destination was away when they were undone
+        await self.world.settle()
+        await self.world.check(*ORDER_PARAMS)
+
+    def _do(self, coroutine):
+        self.loop.run_until_complete(coroutine)
+
+
+async def _tolerant(request):
+    with contextlib.suppress(PlbError, Crash):
+        await request
+
+
+async def _turns(count):
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+def test_any_history():
+    """Whatever happens in whatever order: never two owners, order kept, nothing lost or doubled, nothing stuck."""
+    run_state_machine_as_test(
+        Migrations,
+        settings=settings(
+            max_examples=150,
+            stateful_step_count=40,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            suppress_health_check=[HealthCheck.too_slow],
+        ),
+    )

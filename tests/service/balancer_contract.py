@@ -1,0 +1,83 @@
+"""What every `Balancer` must hold: the fake, the loop in process, the adapter of the control actor.
+
+A subclass gives a fixture `balancer`: at least two shards, at least one order param that does not migrate, one tick done.
+"""
+
+from __future__ import annotations
+
+import pickle
+
+import numpy as np
+import pytest
+
+from plb_ray.domain.migration import MigrationRequest
+from plb_ray.errors import MigrationConflictError, UnknownOrderParamError, UnknownShardError
+
+
+async def still(balancer):
+    """Return the placement of an order param that does not migrate, and another shard than its owner."""
+    busy = {each.order_param for each in await balancer.migrations(1000) if not each.step.terminal}
+    placements = (await balancer.mapping()).placements
+    placement = next(each for name, each in sorted(placements.items()) if name not in busy)
+    shards = [shard.shard_id for shard in (await balancer.status()).shards]
+    return placement, next(each for each in shards if each not in placement.shards)
+
+
+class BalancerContract:
+    async def test_status_agrees_with_the_mapping(self, balancer):
+        """The status counts the order params of the mapping, and every owner is one of its shards."""
+        status, mapping = await balancer.status(), await balancer.mapping()
+        assert status.ready
+        assert status.order_params == len(mapping.placements)
+        assert {each.owner for each in mapping.placements.values()} <= {shard.shard_id for shard in status.shards}
+
+    @pytest.mark.parametrize("horizon", ["short", "medium"])
+    async def test_forecast_is_well_formed(self, balancer, horizon):
+        """A forecast has one row per step and one column per level, and its quantiles do not cross."""
+        placement, _ = await still(balancer)
+        found = await balancer.forecast(placement.order_param, horizon)
+        assert found.order_param == placement.order_param
+        assert found.forecast.values.shape[1] == len(found.forecast.levels)
+        assert np.all(np.diff(found.forecast.values, axis=1) >= 0)
+
+    async def test_history_ends_before_the_forecast_begins(self, balancer):
+        """History comes oldest first, at most as many steps as asked for, and ends where the forecast starts."""
+        placement, _ = await still(balancer)
+        history = await balancer.history(placement.order_param, 5)
+        found = await balancer.forecast(placement.order_param, "short")
+        times = [at_s for at_s, _ in history]
+        assert 1 <= len(times) <= 5
+        assert times == sorted(times)
+        assert times[-1] < found.forecast.start_s
+
+    async def test_unknown_order_param_is_refused(self, balancer):
+        """Asking for an order param that does not exist says so, for forecast and history."""
+        with pytest.raises(UnknownOrderParamError):
+            await balancer.forecast("no such order param", "short")
+        with pytest.raises(UnknownOrderParamError):
+            await balancer.history("no such order param", 5)
+
+    async def test_bad_migrations_are_refused(self, balancer):
+        """A migration of an unknown order param, to an unknown shard, or from a shard that is not the owner is refused."""
+        placement, other = await still(balancer)
+        name, owner = placement.order_param, placement.owner
+        with pytest.raises(UnknownOrderParamError):
+            await balancer.migrate(MigrationRequest("contract-1", "no such order param", owner, other))
+        with pytest.raises(UnknownShardError):
+            await balancer.migrate(MigrationRequest("contract-2", name, owner, "no such shard"))
+        with pytest.raises(MigrationConflictError):
+            await balancer.migrate(MigrationRequest("contract-3", name, other, owner))
+
+    async def test_a_repeated_migration_joins(self, balancer):
+        """The same request twice is one migration, and it is listed."""
+        placement, other = await still(balancer)
+        request = MigrationRequest("contract-4", placement.order_param, placement.owner, other, "contract")
+        first, second = await balancer.migrate(request), await balancer.migrate(request)
+        assert first.migration_id == second.migration_id == "contract-4"
+        listed = [each.migration_id for each in await balancer.migrations(1000)]
+        assert listed.count("contract-4") == 1
+
+    async def test_answers_cross_process_borders(self, balancer):
+        """Every picture can be pickled, as it must on its way through Ray."""
+        pictures = (await balancer.status(), await balancer.mapping(), await balancer.latest_decision())
+        assert len(pickle.loads(pickle.dumps(pictures))) == 3

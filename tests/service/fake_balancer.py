@@ -1,0 +1,230 @@
+"""A balancer for tests: four shards, some forty order params with names that hurt, and errors on demand."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from plb_ray.control.ports import TrainingStatus
+from plb_ray.control.views import (
+    Admission,
+    AdmittedMove,
+    BalancerStatus,
+    Decision,
+    ForecastBand,
+    Mode,
+    ShardView,
+)
+from plb_ray.domain.load import ResourceVector
+from plb_ray.domain.mapping import Mapping, Placement
+from plb_ray.domain.migration import MigrationRecord, MigrationRequest, MigrationStep
+from plb_ray.domain.plan import Move, Plan, PlanStatus
+from plb_ray.domain.rates import OrderParamForecast, TimeSeries
+from plb_ray.errors import (
+    MigrationConflictError,
+    TooManyMigrationsError,
+    UnknownOrderParamError,
+    UnknownShardError,
+)
+
+NOW_S = 1_385_560_800.0  # 2013-11-27 14:00 UTC
+STEP_S = 600
+LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9)
+SHARDS = ("shard-1", "shard-2", "shard-3", "shard-4")
+HOT = "shard-3"
+ODD_NAMES = ("tenant/7/orders", "a//b", "100% café ☕", "q?x=1&y=2#frag", "..hidden", " spaced ", "<b>bold</b>", "JFK-LAX")
+AIRPORTS = ("ATL", "BOS", "CLT", "DFW", "LAS", "MCO", "MIA", "ORD", "PHX", "SEA", "SFO")
+ROUTES = tuple(f"{a}-{b}" for a in ("JFK", "LGA", "EWR") for b in AIRPORTS)
+NAMES = (*ODD_NAMES, *ROUTES)
+STEPS_PER_DAY = 24 * 3600 // STEP_S
+IN_FLIGHT_MAX = 4
+
+
+def day_curve(step: int, peak: float) -> float:
+    """Return a share that has its low at night and its peak in the afternoon, with a little ripple."""
+    hour = (step * STEP_S / 3600 + 14) % 24
+    return peak * (0.55 - 0.45 * math.cos((hour - 4) / 24 * 2 * math.pi)) + 0.02 * math.sin(step * 1.7)
+
+
+def shard_view(shard_id: str, peak: float, headroom: float) -> ShardView:
+    history_s = tuple(NOW_S + step * STEP_S for step in range(-STEPS_PER_DAY, 0))
+    history = tuple(max(0.0, day_curve(step, peak)) for step in range(-STEPS_PER_DAY, 0))
+    starts_s = tuple(int(NOW_S) + step * STEP_S for step in range(24))
+    expected = tuple(day_curve(step, peak * 1.05) for step in range(24))
+    target = tuple(share * (1.08 + 0.006 * step) for step, share in enumerate(expected))
+    over = [at_s for at_s, share in zip(starts_s, target, strict=True) if share > headroom]
+    small = ForecastBand(starts_s, tuple(share / 4 for share in expected), tuple(share / 4 for share in target))
+    return ShardView(
+        shard_id=shard_id,
+        endpoint=f"127.0.0.1:{7070 + int(shard_id[-1])}",
+        capacity=ResourceVector(1.0, math.inf, 50e6),
+        utilisation={"cpu_cores": history[-1], "memory_bytes": 0.12, "io_bytes_per_s": history[-1] / 4},
+        arrival_messages_per_s=history[-1] * 300,
+        served_messages_per_s=min(history[-1], 1.0) * 300,
+        backlog=int(max(0.0, history[-1] - 0.7) * 4000),
+        oldest_age_s=max(0.0, history[-1] - 0.7) * 9,
+        order_params=len(NAMES) // 4,
+        history_s=history_s,
+        history=history,
+        bands={"cpu_cores": ForecastBand(starts_s, expected, target), "io_bytes_per_s": small},
+        congestion_at_s=float(over[0]) if over else None,
+    )
+
+
+def default_status() -> BalancerStatus:
+    peaks = {"shard-1": 0.62, "shard-2": 0.7, "shard-3": 0.97, "shard-4": 0.5}
+    return BalancerStatus(
+        mode=Mode.PREDICTIVE,
+        ready=True,
+        at_s=NOW_S,
+        ticks=85,
+        headroom=0.9,
+        level=0.9,
+        shards=tuple(shard_view(shard_id, peaks[shard_id], 0.9) for shard_id in SHARDS),
+        order_params=len(NAMES),
+        migrations_active=1,
+        migrations_done=12,
+        migrations_rolled_back=1,
+        training=(
+            TrainingStatus("short", 2, 2, 1.0, message="trained"),
+            TrainingStatus("medium", 1, 2, 0.64, message="epoch 64 of 100"),
+        ),
+        queue_endpoint="127.0.0.1:7070",
+    )
+
+
+def default_decision() -> Decision:
+    moves = (
+        Move("JFK-ATL", HOT, "shard-4", "p90 at 14:10 would put shard-3 at 112 % of CPU"),
+        Move("tenant/7/orders", HOT, "shard-1", "p90 at 14:10 would put shard-3 at 104 % of CPU"),
+    )
+    plan = Plan(PlanStatus.FEASIBLE, moves, 2.0, 1.0, 0.31, 0.0, (), 0.043)
+    admitted = (AdmittedMove(moves[0], Admission.ADMITTED), AdmittedMove(moves[1], Admission.TOO_MANY_IN_FLIGHT))
+    return Decision(85, NOW_S, Mode.PREDICTIVE, plan, admitted, (), {"neural": 37, "seasonal_naive": 4}, 0.12)
+
+
+def record(
+    migration_id: str, order_param: str, step: MigrationStep, ago_s: float, *, pause_ms: float | None = None, error: str = ""
+) -> MigrationRecord:
+    return MigrationRecord(
+        migration_id=migration_id,
+        order_param=order_param,
+        source=HOT,
+        destination="shard-4",
+        epoch=3,
+        step=step,
+        reason="p90 at 14:10 would put shard-3 at 112 % of CPU",
+        started_s=NOW_S - ago_s,
+        finished_s=NOW_S - ago_s + 0.8 if step.terminal else None,
+        messages_copied=412,
+        bytes_copied=412 * 256,
+        pause_ms=pause_ms,
+        error=error,
+    )
+
+
+def default_migrations() -> list[MigrationRecord]:
+    done = [
+        record(f"{84 - row}-{name}", name, MigrationStep.DONE, 30.0 + 40 * row, pause_ms=8.0 + row)
+        for row, name in enumerate(ROUTES[:8])
+    ]
+    failed = record("80-a//b", "a//b", MigrationStep.ABORTED, 200.0, pause_ms=31.5, error="the destination does not answer")
+    return [record("85-JFK-ATL", "JFK-ATL", MigrationStep.PRECOPIED, 1.0), *done[:3], failed, *done[3:]]
+
+
+def default_mapping() -> Mapping:
+    placements = {name: Placement(name, (SHARDS[row % 4],), 1 + row % 3) for row, name in enumerate(NAMES)}
+    chained = placements["JFK-LAX"]
+    placements["JFK-LAX"] = replace(chained, shards=(HOT, "shard-1"))
+    return Mapping(236, placements)
+
+
+@dataclass
+class FakeBalancer:
+    """See `Balancer`. `failing` maps a method's name to the error it raises."""
+
+    status_now: BalancerStatus = field(default_factory=default_status)
+    decision: Decision | None = field(default_factory=default_decision)
+    records: list[MigrationRecord] = field(default_factory=default_migrations)
+    placements: Mapping = field(default_factory=default_mapping)
+    failing: dict[str, Exception] = field(default_factory=dict)
+    requests: list[MigrationRequest] = field(default_factory=list)
+
+    def _maybe_fail(self, method: str) -> None:
+        if method in self.failing:
+            raise self.failing[method]
+
+    def _known(self, order_param: str) -> Placement:
+        if order_param not in self.placements.placements:
+            raise UnknownOrderParamError(order_param)
+        return self.placements.placements[order_param]
+
+    async def status(self) -> BalancerStatus:
+        self._maybe_fail("status")
+        return self.status_now
+
+    async def forecast(self, order_param: str, horizon: str) -> OrderParamForecast:
+        self._maybe_fail("forecast")
+        self._known(order_param)
+        step_s, steps = (STEP_S, 2) if horizon == "short" else (3600, 24)
+        middle = np.array([5 * day_curve(step * step_s // STEP_S, 1.0) for step in range(steps)])
+        spread = np.array([0.8, 0.9, 1.0, 1.12, 1.3])
+        series = TimeSeries(int(NOW_S), step_s, LEVELS, middle[:, None] * spread)  # (H, Q)
+        return OrderParamForecast(order_param, series, "neural")
+
+    async def history(self, order_param: str, steps: int) -> tuple[tuple[float, float], ...]:
+        self._maybe_fail("history")
+        self._known(order_param)
+        return tuple((NOW_S + step * STEP_S, 5 * day_curve(step, 1.0)) for step in range(-steps, 0))
+
+    async def mapping(self) -> Mapping:
+        self._maybe_fail("mapping")
+        return self.placements
+
+    async def latest_decision(self) -> Decision | None:
+        self._maybe_fail("latest_decision")
+        return self.decision
+
+    async def dry_run(self) -> Decision:
+        self._maybe_fail("dry_run")
+        shown = default_decision()
+        return replace(shown, moves=tuple(AdmittedMove(each.move, Admission.DRY_RUN) for each in shown.moves))
+
+    async def migrations(self, limit: int) -> tuple[MigrationRecord, ...]:
+        self._maybe_fail("migrations")
+        return tuple(self.records[:limit])
+
+    async def migrate(self, request: MigrationRequest) -> MigrationRecord:
+        self._maybe_fail("migrate")
+        joined = next((each for each in self.records if each.migration_id == request.request_id), None)
+        if joined is not None:
+            return joined
+        self._check(request)
+        self.requests.append(request)
+        made = MigrationRecord(
+            request.request_id,
+            request.order_param,
+            request.source,
+            request.destination,
+            self._known(request.order_param).epoch,
+            MigrationStep.PREPARE,
+            request.reason,
+            NOW_S,
+        )
+        self.records.insert(0, made)
+        return made
+
+    def _check(self, request: MigrationRequest) -> None:
+        placement = self._known(request.order_param)
+        for shard_id in (request.source, request.destination):
+            if shard_id not in SHARDS:
+                raise UnknownShardError(shard_id)
+        running = [each for each in self.records if not each.step.terminal]
+        if any(each.order_param == request.order_param for each in running):
+            raise MigrationConflictError(f"order param {request.order_param!r} is being migrated already")
+        if placement.owner != request.source:
+            raise MigrationConflictError(f"{request.order_param!r} is on {placement.owner!r}, not on {request.source!r}")
+        if len(running) >= IN_FLIGHT_MAX:
+            raise TooManyMigrationsError(f"{len(running)} migrations run already; retry when one has ended")

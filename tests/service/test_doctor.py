@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from plb_ray.errors import BadInputError, RetryableError
+from plb_ray.settings import ShardAddress
+from service import cli, doctor
+from service.exit_codes import ExitCode
+
+
+@pytest.fixture
+def taken():
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        held.listen()
+        yield held.getsockname()[1]
+
+
+def _config(folder, text):
+    path = folder / "plb.toml"
+    path.write_text(f'state_dir = "{folder}"\n{text}')
+    return str(path)
+
+
+def test_a_well_machine_leaves_with_zero(tmp_path, capsys):
+    """When all is well each check says ok and the exit code is 0."""
+    config = _config(tmp_path, '[http]\nport = 0\n[queue]\nlisten = "127.0.0.1:0"\n')
+    assert cli.run(["doctor", "--quick", "--config", config]) == 0
+    out = capsys.readouterr().out
+    assert "fail" not in out
+    for name in ("python", "packages side by side", "memory", "settings", "state folder", "http port", "queue port"):
+        assert name in out
+
+
+def test_each_trouble_is_a_line(tmp_path, taken, capsys):
+    """A port in use and shards that are not there are one line each, and the exit code says that a check failed."""
+    shards = '[[queue.shards]]\nshard_id = "s1"\nendpoint = "127.0.0.1:1"\n'
+    config = _config(tmp_path, f'[http]\nport = {taken}\n[queue]\nlisten = "nonsense"\n{shards}')
+    assert cli.run(["doctor", "--quick", "--config", config]) == ExitCode.CHECKS_FAILED
+    captured = capsys.readouterr()
+    lines = [line for line in captured.out.splitlines() if line.startswith("fail")]
+    assert [line.split()[1] for line in lines] == ["http", "queue", "shard"]
+    assert f"127.0.0.1:{taken}" in lines[0]
+    assert "does not answer" in lines[2]
+    assert "Traceback" not in captured.out + captured.err
+
+
+def test_a_broken_config_does_not_stop_the_rest(tmp_path, capsys):
+    """A malformed configuration is one finding; the machine is still checked."""
+    path = tmp_path / "plb.toml"
+    path.write_text("[http\n")
+    assert cli.run(["doctor", "--quick", "--config", str(path)]) == ExitCode.CHECKS_FAILED
+    out = capsys.readouterr().out
+    assert "cannot be read as TOML" in out
+    assert "state folder" in out
+
+
+def test_state_folder_that_is_a_file(tmp_path):
+    """A state folder below a file cannot be written, and the sentence says what to change."""
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    with pytest.raises(BadInputError, match="state_dir"):
+        doctor.check_state(blocker / "state")
+
+
+def test_state_folder_is_not_littered(tmp_path):
+    """The check leaves nothing behind, and does not make the folder."""
+    assert "writable" in doctor.check_state(tmp_path / "new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_queue_target(taken):
+    """A queue target that accepts connections is found, one that does not is said to be absent."""
+    assert "accepts" in doctor.check_connection(f"127.0.0.1:{taken}")
+    with pytest.raises(RetryableError, match="nothing answers"):
+        doctor.check_connection("127.0.0.1:1")
+    with pytest.raises(RetryableError, match="nothing answers"):
+        doctor.check_connection("nonsense")
+
+
+def test_silent_shard():
+    """A shard that does not answer is named with its endpoint."""
+    with pytest.raises(RetryableError, match=r"127\.0\.0\.1:1"):
+        doctor.check_shard(ShardAddress("s1", "127.0.0.1:1"))
+
+
+def test_code_that_fails_is_reported_by_its_last_line():
+    """A library that cannot be imported is named, with what to do."""
+    with pytest.raises(BadInputError, match=r"No module named 'no_such_library'; do this"):
+        doctor._succeeds("import no_such_library", "do this")
+
+
+def test_old_python_is_refused(monkeypatch):
+    """Another Python than the supported ones is said to be so."""
+    monkeypatch.setattr(doctor.sys, "version_info", (3, 10, 4))
+    with pytest.raises(BadInputError, match=r"3\.10\.4 is not supported"):
+        doctor.check_python()

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import jsonschema
+import pytest
+from fake_balancer import FakeBalancer
+
+from service.api.app import create_app
+
+DOCUMENT = create_app(FakeBalancer()).openapi()
+OPERATIONS = [
+    pytest.param(path, method, operation, id=f"{method} {path}")
+    for path, methods in DOCUMENT["paths"].items()
+    for method, operation in methods.items()
+]
+
+
+def _fits(example, schema):
+    jsonschema.Draft202012Validator({**schema, "components": DOCUMENT["components"]}).validate(example)
+
+
+def test_every_promised_route_is_documented():
+    """The document holds every route of the API, and nothing of the dashboard's files."""
+    assert set(DOCUMENT["paths"]) == {
+        "/v1/status",
+        "/v1/forecasts/{order_param}",
+        "/v1/allocations",
+        "/v1/plans/latest",
+        "/v1/plans:dry-run",
+        "/v1/migrations",
+        "/v1/migrations/{migration_id}",
+        "/healthz",
+        "/readyz",
+        "/metrics",
+    }
+
+
+@pytest.mark.parametrize(("path", "method", "operation"), OPERATIONS)
+def test_every_route_has_words_and_valid_examples(path, method, operation):
+    """Each route has a summary, a description, and for each answer an example that fits its own schema."""
+    assert operation["summary"]
+    assert operation["description"]
+    for status, response in operation["responses"].items():
+        assert response["description"], status
+        for media, content in response["content"].items():
+            assert "example" in content, f"{status} {media}"
+            _fits(content["example"], content["schema"])
+            if media == "application/problem+json":
+                assert content["example"]["status"] == int(status)
+
+
+def test_examples_of_requests_fit():
+    """The example of the one request body fits its schema."""
+    schema = DOCUMENT["components"]["schemas"]["MigrationStart"]
+    assert schema["examples"]
+    for example in schema["examples"]:
+        _fits(example, schema)
+
+
+def test_errors_are_documented_as_problems():
+    """No answer with an error status is documented as anything but a problem document."""
+    for methods in DOCUMENT["paths"].values():
+        for operation in methods.values():
+            for status, response in operation["responses"].items():
+                if int(status) >= 400:
+                    assert set(response["content"]) == {"application/problem+json"}, (operation["summary"], status)
+
+
+def test_a_wrong_example_would_be_found():
+    """Negative control: the check refuses an example that lacks a field."""
+    operation = DOCUMENT["paths"]["/v1/status"]["get"]
+    content = operation["responses"]["200"]["content"]["application/json"]
+    broken = {key: value for key, value in content["example"].items() if key != "mode"}
+    with pytest.raises(jsonschema.ValidationError):
+        _fits(broken, content["schema"])
+
+
+async def test_real_answers_fit_the_document(http):
+    """What the routes really answer fits the schemas in the document."""
+    for path in ("/v1/status", "/v1/allocations", "/v1/plans/latest", "/v1/migrations", "/healthz", "/readyz"):
+        answer = (await http.get(path)).json()
+        _fits(answer, DOCUMENT["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"])
+    forecast = (await http.get("/v1/forecasts/tenant/7/orders?horizon=medium")).json()
+    operation = DOCUMENT["paths"]["/v1/forecasts/{order_param}"]["get"]
+    _fits(forecast, operation["responses"]["200"]["content"]["application/json"]["schema"])

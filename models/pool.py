@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -48,6 +48,7 @@ class LocalForecasterPool:
         self._seed = seed
         self._serving: dict[str, Forecaster] = {}
         self._status: dict[str, TrainingStatus] = {}
+        self._jobs: dict[str, Future[None]] = {}
         self._closing = False
         self._trainer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="train")
         for folder in sorted(artifacts.iterdir()) if artifacts is not None and artifacts.is_dir() else ():
@@ -58,13 +59,15 @@ class LocalForecasterPool:
         return await asyncio.to_thread(self._forecast, history, horizon)
 
     def start_training(self, history: RateHistory, horizons: tuple[Horizon, ...]) -> None:
-        """See `ForecasterPool`."""
+        """See `ForecasterPool`. A horizon that is still waiting for an earlier training is not trained twice."""
         steps = self._make(self._seed).training_s // history.step_s
         recent = history.last(steps)
         copy = replace(recent, messages_per_s=clean_rates(recent.messages_per_s))
         for horizon in horizons:
-            self._tell(horizon, 0.0, "waiting")
-            self._trainer.submit(self._train, copy, horizon)
+            before = self._jobs.get(horizon.name)
+            if before is None or before.done():
+                self._tell(horizon, 0.0, "waiting")
+                self._jobs[horizon.name] = self._trainer.submit(self._train, copy, horizon)
 
     async def training(self) -> tuple[TrainingStatus, ...]:
         """See `ForecasterPool`."""

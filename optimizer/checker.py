@@ -90,9 +90,8 @@ def _overloads(problem: PlanProblem, owners: NDArray[np.int64]) -> NDArray[np.fl
     np.add.at(load, owners, target)
     totals = np.zeros(len(problem.shards))
     for position, shard in enumerate(problem.shards):
-        for resource, amount in enumerate(
-            (shard.capacity.cpu_cores, shard.capacity.memory_bytes, shard.capacity.io_bytes_per_s)
-        ):
+        capacity = shard.capacity
+        for resource, amount in enumerate((capacity.cpu_cores, capacity.memory_bytes, capacity.io_bytes_per_s)):
             if amount > 0 and np.isfinite(amount):  # 0 states no capacity
                 beyond = load[position, :, resource] / amount - problem.headroom
                 totals[position] += beyond[beyond > NOISE / 10].sum()

@@ -1,5 +1,6 @@
-"""The exact model of a packing problem for OR-Tools CP-SAT. Stating and solving one model lives here; the order of goals,
-the budget and what the answers prove are in `lexicographic`.
+"""The exact model of a packing problem for OR-Tools CP-SAT.
+
+Stating and solving one model lives here; the order of goals, the budget and what the answers prove are in `lexicographic`.
 
 Data        integers of `presolve`: up(k, s, c), down(k, s, c) units of a share, room(s, c); cost in whole numbers
 Variables   x[k, s] in {0, 1}     order param k arrives on shard s (s != current[k])
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from optimizer.bound import EvictionBound
     from optimizer.packing import Packing
 
-COST_UNITS = 1_000_000  # of the dearest move, when costs are not whole numbers
+COST_UNITS = 100_000_000  # of the dearest move, when costs are not whole numbers
 MARGIN_UNITS = 1_000  # resolution of the margins: 0.1 % of a capacity is enough for a tie-break
 MARGIN_MAX = 100 * MARGIN_UNITS
 LinearExpr = cp_model.LinearExpr
@@ -101,17 +102,16 @@ class PackingModel:
         for shard in self.scope.shards:
             for position in np.flatnonzero(home != shard):
                 arrive[position, shard] = self.model.new_bool_var("")
-        for position, leave in enumerate(self.leave):
-            ways = [way for way in arrive[position] if way is not None]
-            self.model.add(LinearExpr.sum(ways) == leave)
+        for leave, ways in zip(self.leave, arrive, strict=True):
+            self.model.add(LinearExpr.sum([way for way in ways if way is not None]) == leave)
         return arrive
 
     def _shard_rows(self, rounding: Rounding, hard: bool) -> list[ShardRows]:  # noqa: FBT001 - private, named at the call's line
+        """Return the rows of the shards whose load the scope can change."""
         kept, every = kept_columns(self.packing), np.arange(self.packing.load.shape[1])
-        columns = [kept if hard or not self.packing.hot[shard] else every for shard in range(self.packing.shards)]
-        return [
-            shard_rows(self.packing, self.scope, shard, columns[shard], rounding) for shard in range(self.packing.shards)
-        ]
+        involved = np.union1d(self.scope.shards, self.packing.current[self.scope.rows]).tolist()
+        columns = {shard: kept if hard or not self.packing.hot[shard] else every for shard in involved}
+        return [shard_rows(self.packing, self.scope, shard, columns[shard], rounding) for shard in involved]
 
     def _add_rows(self, rows: ShardRows, *, soft: bool) -> None:
         variables = self._row_variables(rows)
@@ -193,7 +193,7 @@ class PackingModel:
 
     def hint(self, shard_of: NDArray[np.int64]) -> None:
         """Start the search from this allocation."""
-        self.model.clear_hints()
+        self.model.clear_hints()  # type: ignore[no-untyped-call]  # ortools leaves it without annotations
         for position, row in enumerate(self.scope.rows):
             target = int(shard_of[row])
             self.model.add_hint(self.leave[position], target != self.packing.current[row])

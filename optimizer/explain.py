@@ -98,10 +98,8 @@ def unresolved(story: Story, *, proven: bool) -> tuple[str, ...]:
         proven: it is proven that no plan leaves less overload.
     """
     utilisation = story.packing.use(story.shard_of) / story.packing.capacity
-    over = story.packing.over(utilisation)
-    return tuple(
-        _stays(story, shard, utilisation[shard], proven=proven) for shard in np.flatnonzero(over.any(axis=1)).tolist()
-    )
+    shards = np.flatnonzero(story.packing.over(utilisation).any(axis=1)).tolist()
+    return tuple(_stays(story, shard, utilisation[shard], proven=proven) for shard in shards)
 
 
 def _stays(story: Story, shard: int, utilisation: NDArray[np.float64], *, proven: bool) -> str:

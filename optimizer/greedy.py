@@ -117,7 +117,7 @@ def _candidates(board: Board, shard: int, limit: int) -> NDArray[np.int64]:
     without = packing.over((board.use[shard] - packing.load[rows]) / packing.capacity[shard]).sum(axis=1)
     relief = packing.over(board.use[shard] / packing.capacity[shard]).sum() - without
     best = np.argsort(-relief / packing.cost[rows], kind="stable")[:limit]
-    return rows[best[relief[best] > TOLERANCE]]
+    return np.asarray(rows[best[relief[best] > TOLERANCE]], dtype=np.int64)
 
 
 def _best_move(board: Board, source: int, over: NDArray[np.float64]) -> Step | None:

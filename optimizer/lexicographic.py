@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 OVERLOAD_PART, COST_PART, PROOF_PART, SPREAD_PART = 0.3, 0.35, 0.15, 0.2  # of the budget
 
+LAST_CALL = 0.15  # of the budget; with less left no further stage begins
+
 
 @dataclass(frozen=True)
 class Budget:
@@ -110,15 +112,24 @@ class _Search:
         overload_units = 0
         if not self.ended:
             overload_units = self._overload_stage()
+        if self._too_late():
+            return self._answer(self.eviction.total if self.ended else 0.0)
         model = self._model(Rounding.SAFE)
         model.cap_overload(overload_units)
         cost_units = self._cost_stage(model)
         bound = self._bound()
-        if cost_units is not None:
+        if cost_units is not None and not self._too_late():
             model.cap_cost(cost_units)
             model.minimise_spread()
             self._keep(self._solve(model, SPREAD_PART))
+        return self._answer(bound)
+
+    def _answer(self, bound: float) -> Answer:
         return Answer(self.best, min(bound, self.score.cost), self.least_overload, self.answered)
+
+    def _too_late(self) -> bool:
+        """Return whether there is no time left to build and search another model."""
+        return self.budget.left_s() < LAST_CALL * self.budget.budget_s
 
     def _model(self, rounding: Rounding) -> PackingModel:
         return PackingModel(self.packing, self.scope, rounding, self.eviction if self.ended else None)
@@ -163,7 +174,7 @@ class _Search:
     def _bound(self) -> float:
         """Return the best proven lower bound on the cost."""
         bound = self.eviction.total if self.ended else 0.0
-        if self._proven() or not self.scope.full or self.budget.left_s() <= 0:
+        if self._proven() or not self.scope.full or self._too_late():
             return bound
         model = self._model(Rounding.RELAXED)
         model.cap_overload(int(np.floor(self.score.overload * UNITS + 1)))

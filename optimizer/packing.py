@@ -82,7 +82,7 @@ class Packing:
     @property
     def shards(self) -> int:
         """S."""
-        return self.capacity.shape[0]
+        return int(self.capacity.shape[0])
 
     def use(self, shard_of: NDArray[np.int64]) -> NDArray[np.float64]:
         """Return (S, D): the load on each shard."""
@@ -107,7 +107,7 @@ class Packing:
     @cached_property
     def hot(self) -> NDArray[np.bool_]:
         """(S,) shards with overload at the current allocation."""
-        return self.over_now.any(axis=1)
+        return np.asarray(self.over_now.any(axis=1), dtype=np.bool_)
 
     def score(self, shard_of: NDArray[np.int64]) -> Score:
         """Return what an allocation is worth."""
@@ -160,9 +160,7 @@ def _check_shapes(problem: PlanProblem) -> None:
     count = len(names)
     expected = (count, len(problem.estimate.starts_s), 3)
     if target.shape != expected:
-        raise BadInputError(
-            f"plan problem: the load has shape {target.shape}, expected (order params, steps, 3) = {expected}"
-        )
+        raise BadInputError(f"plan problem: the load's shape is {target.shape}, not (order params, steps, 3) = {expected}")
     for field in ("current", "movable", "move_cost"):
         shape = getattr(problem, field).shape
         if shape != (count,):
@@ -178,6 +176,7 @@ def _check_numbers(packing: Packing, names: tuple[str, ...]) -> None:
         if bad.any():
             raise BadInputError(f"plan problem: order param {names[int(np.argmax(bad))]!r} {what}")
 
-    refuse(~(np.isfinite(packing.load) & (packing.load >= 0)).all(axis=1), "has a load that is negative or not finite")
+    sound = np.asarray((np.isfinite(packing.load) & (packing.load >= 0)).all(axis=1), dtype=np.bool_)
+    refuse(~sound, "has a load that is negative or not finite")
     refuse(~(np.isfinite(packing.cost) & (packing.cost > 0)), "has a move cost that is not a number above 0")
     refuse((packing.current < 0) | (packing.current >= packing.shards), "is on a shard that does not exist")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from optimizer import explain
-from optimizer.bound import EvictionBound, eviction_bound
+from optimizer.bound import eviction_bound
 from optimizer.greedy import relieve, undo_needless
 from optimizer.packing import TOLERANCE, Packing, pack
 from optimizer.presolve import choose_scope
@@ -24,9 +24,6 @@ from plb_ray.domain.plan import Plan, PlanStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import numpy as np
-    from numpy.typing import NDArray
 
     from optimizer.lexicographic import Answer
     from plb_ray.domain.plan import PlanProblem
@@ -40,6 +37,8 @@ class PlannerSettings:
         seed: of the solver's search; any whole number >= 0.
         booleans_max: most (order param, shard) choices in an exact model, 100..1,000,000. Above about 20,000 the solver
             gets nowhere within a second.
+        terms_per_s: choices x columns that one second of the budget allows, > 0; stating a model costs about 1 us per term,
+            and it is stated up to three times.
         greedy_part: share of the budget that greedy relief may use, in (0, 1).
         deterministic_per_s: deterministic solver time counted as one second of the budget, in (0, 10]. Low enough, the wall
             clock never cuts a search short and equal problems get equal plans.
@@ -47,14 +46,20 @@ class PlannerSettings:
 
     seed: int = 1
     booleans_max: int = 20_000
+    terms_per_s: float = 200_000.0
     greedy_part: float = 0.4
     deterministic_per_s: float = 0.5
 
     def __post_init__(self) -> None:
         assert self.seed >= 0
         assert 100 <= self.booleans_max <= 1_000_000
+        assert self.terms_per_s > 0
         assert 0 < self.greedy_part < 1
         assert 0 < self.deterministic_per_s <= 10
+
+    def choices_max(self, columns: int, budget_s: float) -> int:
+        """Return how many choices an exact model with so many columns may have in this budget."""
+        return min(self.booleans_max, int(self.terms_per_s * budget_s / max(1, columns)))
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,9 @@ class CpSatPlanner:
     settings: PlannerSettings = field(default_factory=PlannerSettings)
     now_s: Callable[[], float] = monotonic_s
 
+    def __post_init__(self) -> None:
+        import optimizer.lexicographic  # noqa: F401, PLC0415 - ortools takes 0.5 s to import: not at import, and not in a first plan
+
     def plan(self, problem: PlanProblem) -> Plan:
         """Return the best plan found within `problem.budget_s`.
 
@@ -79,24 +87,16 @@ class CpSatPlanner:
         packing = pack(problem)
         if not packing.hot.any():
             return Plan(PlanStatus.NOT_NEEDED, (), 0.0, 0.0, 0.0, 0.0, (), self.now_s() - started_s)
-        eviction = eviction_bound(packing)
-        greedy_until_s = started_s + self.settings.greedy_part * problem.budget_s
-        relieved = relieve(packing, in_time=lambda: self.now_s() < greedy_until_s)
-        answer = self._solve(packing, relieved, eviction, problem.budget_s, started_s)
+        answer = self._answer(packing, problem.budget_s, lambda: started_s + problem.budget_s - self.now_s())
         return _as_plan(problem, packing, answer, lambda: self.now_s() - started_s)
 
-    def _solve(
-        self, packing: Packing, relieved: NDArray[np.int64], eviction: EvictionBound, budget_s: float, started_s: float
-    ) -> Answer:
-        from optimizer.lexicographic import Budget, improve  # noqa: PLC0415 - importing ortools takes 0.5 s; only a solve needs it
+    def _answer(self, packing: Packing, budget_s: float, left_s: Callable[[], float]) -> Answer:
+        from optimizer.lexicographic import Budget, improve  # noqa: PLC0415 - see __post_init__
 
-        budget = Budget(
-            budget_s=budget_s,
-            left_s=lambda: started_s + budget_s - self.now_s(),
-            deterministic_per_s=self.settings.deterministic_per_s,
-            seed=self.settings.seed,
-        )
-        scope = choose_scope(packing, relieved, self.settings.booleans_max)
+        eviction = eviction_bound(packing)
+        relieved = relieve(packing, in_time=lambda: left_s() > (1 - self.settings.greedy_part) * budget_s)
+        budget = Budget(budget_s, left_s, self.settings.deterministic_per_s, self.settings.seed)
+        scope = choose_scope(packing, relieved, self.settings.choices_max(packing.load.shape[1], budget_s))
         return improve(packing, relieved, scope, eviction, budget)
 
 

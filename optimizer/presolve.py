@@ -91,20 +91,21 @@ def choose_scope(packing: Packing, hint: NDArray[np.int64], booleans_max: int) -
     worst = packing.utilisation_now.max(axis=1, initial=0.0)
     coldest = shards[np.argsort(worst[shards], kind="stable")[:count]]
     receivers = np.union1d(coldest, np.unique(hint[moved]))
-    some = _best_to_evict(packing, max(1, booleans_max // receivers.size - moved.size))
-    return Scope(np.union1d(moved, some), receivers, full=False)
+    hot = np.flatnonzero(packing.hot).tolist()
+    each = max(1, (booleans_max // max(1, receivers.size) - moved.size) // max(1, len(hot)))
+    some = [best_to_evict(packing, shard, each) for shard in hot]
+    return Scope(np.union1d(moved, np.concatenate(some)), receivers, full=False)
 
 
-def _best_to_evict(packing: Packing, count: int) -> NDArray[np.int64]:
-    """Return the order params of hot shards with the highest relief per cost, the same number of each hot shard."""
-    hot = np.flatnonzero(packing.hot)
-    picked = [np.zeros(0, dtype=np.int64)]
-    for shard in hot:
-        rows = np.flatnonzero(packing.movable & (packing.current == shard))
-        share = packing.load[rows] / packing.capacity[shard]
-        relief = np.minimum(share, packing.over_now[shard]).sum(axis=1) / packing.cost[rows]
-        picked.append(rows[np.argsort(-relief, kind="stable")[: max(1, count // hot.size)]])
-    return np.concatenate(picked)
+def best_to_evict(packing: Packing, shard: int, count: int) -> NDArray[np.int64]:
+    """Return the movable order params of a hot shard with the highest relief per cost, at most `count`.
+
+    The relief is the share that leaves, counted up to the overload of each column.
+    """
+    rows = np.flatnonzero(packing.movable & (packing.current == shard))
+    share = packing.load[rows] / packing.capacity[shard]
+    relief = np.minimum(share, packing.over_now[shard]).sum(axis=1) / packing.cost[rows]
+    return np.asarray(rows[np.argsort(-relief, kind="stable")[:count]], dtype=np.int64)
 
 
 def kept_columns(packing: Packing) -> NDArray[np.int64]:

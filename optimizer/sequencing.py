@@ -18,6 +18,8 @@ import numpy as np
 from optimizer.greedy import Board
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from optimizer.packing import Packing
@@ -25,9 +27,8 @@ if TYPE_CHECKING:
 
 def sequence(packing: Packing, shard_of: NDArray[np.int64]) -> list[int]:
     """Return the order params that leave their current shard, in the order in which they should."""
-    waiting = np.array(
-        sorted(np.flatnonzero(shard_of != packing.current).tolist(), key=_urgency(packing, shard_of)), dtype=np.int64
-    )
+    moved = np.flatnonzero(shard_of != packing.current).tolist()
+    waiting = np.array(sorted(moved, key=_urgency(packing, shard_of)), dtype=np.int64)
     board = Board(packing, packing.current.copy(), packing.use(packing.current))
     ordered: list[int] = []
     while waiting.size:
@@ -39,14 +40,14 @@ def sequence(packing: Packing, shard_of: NDArray[np.int64]) -> list[int]:
     return ordered
 
 
-def _urgency(packing: Packing, shard_of: NDArray[np.int64]):  # noqa: ANN202 - a sort key, spelled out below
+def _urgency(packing: Packing, shard_of: NDArray[np.int64]) -> Callable[[int], tuple[float, ...]]:
     first = [int(np.argmax(over > 0)) if over.any() else packing.load.shape[1] for over in packing.over_now]
     worst = packing.over_now.max(axis=1, initial=0.0)
 
     def of_shard(shard: int) -> tuple[int, float]:
         return first[shard], -float(worst[shard])
 
-    def key(row: int) -> tuple[int, float, float, int]:
+    def key(row: int) -> tuple[float, ...]:
         source = int(packing.current[row])
         arriving = np.flatnonzero((shard_of == source) & (packing.current != source))
         shards = [source] if packing.hot[source] else [source, *packing.current[arriving].tolist()]

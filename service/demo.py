@@ -16,11 +16,11 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from plb_ray.queues.client import QueueResolver
 
 from plb_ray.clock import monotonic_s, wall_time_s
 from plb_ray.errors import BadInputError
 from plb_ray.history.store import HistoryStore
+from plb_ray.queues.client import QueueResolver
 from plb_ray.settings import BalancerSettings, ForecastSettings, QueueSettings, Settings
 from plb_ray.simulation.schedule import make_schedule
 from plb_ray.simulation.stage import StageRules, set_stage
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from plb_ray.control.views import BalancerStatus
+    from plb_ray.domain.migration import MigrationRecord
     from plb_ray.settings import ShardAddress
     from plb_ray.simulation.schedule import Schedule
     from plb_ray.simulation.stage import Stage
@@ -46,6 +47,7 @@ SAMPLE_LEAD_BINS = 6
 DEFAULT_RATE_PER_S = 250.0
 TRAINING_TIMEOUT_S = 150.0
 DRAIN_TIMEOUT_S = 45.0
+SETTLE_TIMEOUT_S = 10.0
 START_IN_S = 1.0
 POLL_S = 0.5
 NEVER_S = 1e12
@@ -153,7 +155,7 @@ async def _arm(show: Show, arm: str) -> ArmResult:
         spec.replay.clock().start(wall_time_s() + START_IN_S)
         running = asyncio.create_task(traffic.run(resolver, resolver.endpoints, START_IN_S, DRAIN_TIMEOUT_S))
         await show.screen.follow(arm, traffic.progress, running, lambda: _status(handle))
-        migrations = await handle.ask.remote("migrations", ALL_MIGRATIONS)
+        migrations = await _settled_migrations(handle)
         result = ArmResult(arm, traffic.report(), migrations)
         show.screen.arm_done(result)
         if show.options.keep_serving and arm == show.options.arms[-1]:
@@ -187,6 +189,16 @@ def _import_history(settings: Settings, stage: Stage) -> None:
 async def _status(handle: Any) -> BalancerStatus:
     status: BalancerStatus = await handle.ask.remote("status")
     return status
+
+
+async def _settled_migrations(handle: Any) -> tuple[MigrationRecord, ...]:
+    """Return all migrations when none is under way any more, or after a while as they are."""
+    deadline_s = monotonic_s() + SETTLE_TIMEOUT_S
+    while True:
+        records: tuple[MigrationRecord, ...] = await handle.ask.remote("migrations", ALL_MIGRATIONS)
+        if all(record.step.terminal for record in records) or monotonic_s() > deadline_s:
+            return records
+        await asyncio.sleep(POLL_S)
 
 
 async def _trained(show: Show, handle: Any) -> None:

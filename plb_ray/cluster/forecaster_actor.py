@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from plb_ray.domain.rates import Forecast, Horizon, RateHistory
 
 LOG = logging.getLogger(__name__)
-TRAIN_RETRIES = 3
-"""How often a training is begun again when the actor dies in it; one that kills its actor must end."""
 
 
 @dataclass(frozen=True)
@@ -80,10 +78,10 @@ class ForecasterActor:
         made = [self._forecast(group, history, horizon) for group, history in histories.items()]
         return [forecast for forecast in made if forecast is not None]
 
-    @ray.method(concurrency_group="train", max_task_retries=TRAIN_RETRIES)
+    @ray.method(concurrency_group="train")
     def train(self, group: str, seed: int, history: RateHistory, horizon: Horizon) -> None:
         """Train a group's network, write its artifact, then serve it. A failure is kept in `progress`."""
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), self._niceness)  # of this thread only, on Linux
+        _be_nice(self._niceness)
         key = (group, horizon.name)
         self._tell(key, 0.0)
         forecaster = self._make(seed)
@@ -122,3 +120,9 @@ class ForecasterActor:
 
     def _tell(self, key: tuple[str, str], fraction: float, failure: str = "") -> None:
         self._progress[key] = GroupProgress(key in self._serving, fraction, failure)
+
+
+def _be_nice(niceness: int) -> None:
+    """Lower the priority of this thread only (so it is on Linux); never raise it, which takes privileges."""
+    thread = threading.get_native_id()
+    os.setpriority(os.PRIO_PROCESS, thread, max(niceness, os.getpriority(os.PRIO_PROCESS, thread)))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import ray
@@ -24,8 +25,21 @@ if TYPE_CHECKING:
     from plb_ray.domain.rates import Forecast, Horizon, RateHistory
 
 LOG = logging.getLogger(__name__)
+TRAIN_RETRIES = 3
+"""How often a training is begun again when its actor dies in it; one that kills its actor must end."""
+
 CONCURRENCY = {"serve": 2, "train": 1, "status": 1}
 WAITING = GroupProgress(ready=False, fraction=0.0)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A training under way: what was asked, its answer to come, and the hello of the actor it was asked of."""
+
+    arguments: tuple[Any, ...]
+    answer: Future[None]
+    hello: Future[int]
+    attempt: int
 
 
 class ForecasterLink:
@@ -53,7 +67,7 @@ class ForecasterLink:
         self.handle: Any = remote.remote(make_forecaster, artifacts, index, actors, niceness)
         self._hello: Future[int] = self.handle.hello.remote().future()
         self._asked: dict[str, Future[Any]] = {}
-        self._training: dict[tuple[str, str], Future[None]] = {}
+        self._jobs: dict[tuple[str, str], _Job] = {}
         self._progress: dict[tuple[str, str], GroupProgress] = {}
         self._dead = ""
         """Why the actor is dead for good; empty while it lives or is being restarted."""
@@ -67,11 +81,10 @@ class ForecasterLink:
     def train(self, group: str, seed: int, history: ray.ObjectRef[RateHistory], horizon: Horizon) -> None:
         """Have a group's network trained, unless its last training has not ended yet."""
         key = (group, horizon.name)
-        before = self._training.get(key)
-        if before is not None and not before.done():
+        if key in self._jobs:
             return
         self._progress.setdefault(key, WAITING)
-        self._training[key] = self.handle.train.remote(group, seed, history, horizon).future()
+        self._jobs[key] = self._submit((group, seed, history, horizon), attempt=1)
 
     async def progress(self, timeout_s: float) -> dict[tuple[str, str], GroupProgress]:
         """Return the progress by (group, horizon name), as last seen if the actor does not answer.
@@ -89,7 +102,7 @@ class ForecasterLink:
         ray.kill(self.handle, no_restart=True)
 
     def _is_up(self) -> bool:
-        """Return whether the actor has said hello since it last failed."""
+        """Return whether the actor has said hello since it last failed. Once it has, trainings that died with it go on."""
         if not self._hello.done():
             return False
         error = self._hello.exception()
@@ -97,7 +110,30 @@ class ForecasterLink:
             self._dead = _last_line(error)
         elif error is not None:
             self._greet()
-        return error is None
+        return error is None and self._look_after_trainings()
+
+    def _look_after_trainings(self) -> bool:
+        """Forget trainings that have ended and begin those again that an actor took to its grave.
+
+        Not before the new actor's hello: what is sent to an actor that is being restarted is lost, too. Returns False when
+        a lost training is the first sign of a death.
+        """
+        for key, job in [(key, job) for key, job in self._jobs.items() if job.answer.done()]:
+            error = job.answer.exception()
+            if error is None:
+                del self._jobs[key]
+            elif job.hello is self._hello:
+                self._failed(error)
+                return False
+            elif job.attempt > TRAIN_RETRIES:
+                del self._jobs[key]
+                self._progress[key] = GroupProgress(ready=False, fraction=1.0, failure=f"its actor died {job.attempt} times")
+            else:
+                self._jobs[key] = self._submit(job.arguments, job.attempt + 1)
+        return True
+
+    def _submit(self, arguments: tuple[Any, ...], attempt: int) -> _Job:
+        return _Job(arguments, self.handle.train.remote(*arguments).future(), self._hello, attempt)
 
     def _is_busy(self, question: str) -> bool:
         """Return whether the previous answer is still to come, or came too late and was a failure."""

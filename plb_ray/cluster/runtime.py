@@ -21,7 +21,8 @@ NAMESPACE = "plb"
 PACKAGES = ("plb_ray", "models", "optimizer", "service")
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
 
-QUIET = {
+ENVIRONMENT = {
+    "RAY_worker_niceness": "0",  # Ray gives its workers 15; a tick would then wait behind everything else on a busy machine
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns about a change to come that does not concern us
     "RAY_USAGE_STATS_ENABLED": "0",
 }
@@ -41,7 +42,7 @@ def start_ray(address: str | None = None, num_cpus: int | None = None, object_st
     check_provenance()
     if ray.is_initialized():
         return
-    for name, value in QUIET.items():
+    for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray").setLevel(logging.ERROR)
     own = {} if address else {"num_cpus": num_cpus, "object_store_memory": object_store_bytes, "include_dashboard": False}

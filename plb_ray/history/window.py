@@ -5,7 +5,7 @@ Rules for what comes in
     late       inside the window, for a step that was only filled up so far: takes its place; the filling after it is redone.
     duplicate  inside the window, for a step that was observed: ignored, the first observation stays.
     too late   before the window: ignored.
-    far ahead  a window's length or more after the last step: the window starts anew with it; nothing in it would be observed.
+    far ahead  a window's length or more after the last step: the window starts anew, since nothing in it would be observed.
 A known order param that a step does not name had no arrivals in it; a new one had none before.
 """
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from plb_ray.domain.load import LoadSnapshot, Shard, ShardLoad
 from plb_ray.domain.mapping import Mapping, Placement, rendezvous_shard
+from plb_ray.domain.migration import MigrationStep
 from plb_ray.errors import (
     BadInputError,
     FencedError,
@@ -232,10 +233,14 @@ class Coordinator:
     # Parts
 
     async def _to_recover(self, found: recovery.Survey) -> list[MigrationRecord]:
-        """Return the journal's unfinished migrations, and the committed ones that it does not know (now written to it)."""
+        """Return the journal's unfinished migrations, and the committed ones that it lacks (now written to it).
+
+        One that it has as ABORTED is committed all the same: the sealed source is believed before the journal.
+        """
         unfinished = list(await self._journal.unfinished())
         for orphan in recovery.orphans(found, self._clock.now_s()):
-            if await self._journal.get(orphan.migration_id) is None:
+            known = await self._journal.get(orphan.migration_id)
+            if known is None or known.step is MigrationStep.ABORTED:
                 await self._journal.write(orphan)
                 unfinished.append(orphan)
         return unfinished

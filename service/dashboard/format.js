@@ -3,8 +3,10 @@
 const COUNT = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const RATE = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
-export const count = (value) => COUNT.format(value);
-export const rate = (value) => (value >= 1000 ? COUNT.format(value) : RATE.format(value));
+const LARGE = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+
+export const count = (value) => (value >= 100_000 ? LARGE : COUNT).format(value);
+export const rate = (value) => (value >= 10_000 ? LARGE : value >= 1000 ? COUNT : RATE).format(value);
 export const percent = (share) => `${Math.round(share * 100)} %`;
 
 export function duration(seconds) {

@@ -28,7 +28,7 @@ function loadLine(shard) {
     .filter(([resource]) => resource in shard.utilisation)
     .map(([resource, name]) => `${name} ${percent(shard.utilisation[resource])}`);
   return element("p", { class: "shard-load" },
-    element("strong", {}, percent(shard.utilisation.cpu_cores ?? 0)), "of CPU",
+    element("strong", {}, percent(shard.utilisation.cpu_cores ?? 0)), "CPU",
     element("span", { class: "others" }, others.join(" · ")));
 }
 

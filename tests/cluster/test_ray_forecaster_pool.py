@@ -1,6 +1,7 @@
 import asyncio
 import os
 import signal
+import threading
 from functools import partial
 
 import numpy as np
@@ -62,7 +63,7 @@ async def test_networks_are_trained_serve_and_survive_the_death_of_their_actor(r
 
     The baseline answers at once; both horizons are trained, the hottest order param apart; the forecasts are then the
     networks'; after SIGKILL of an actor every order param still has a forecast, and the actor comes back from its artifacts
-    with the same networks; a new pool serves them without training.
+    with the same networks.
     """
     history = seasonal_history(days=21)
     pool = RayForecasterPool(partial(make_forecaster, params=QUICK), seasonal_naive, tmp_path, seed=1, settings=SETTINGS)
@@ -95,13 +96,60 @@ async def test_networks_are_trained_serve_and_survive_the_death_of_their_actor(r
     assert await pid_of(pool, 0) != old_pid
     await pool.close()
 
-    again = RayForecasterPool(partial(make_forecaster, params=QUICK), seasonal_naive, tmp_path, seed=1, settings=SETTINGS)
 
-    async def served_from_artifacts():
-        forecast = await again.forecast(history, SHORT)
-        return all(link._is_up() for link in again._links) and forecast.sources == before[SHORT].sources
+class Persevering(FlatForecaster):
+    """Writes its process id, then trains once there is a file named "go" beside it."""
 
-    await eventually(served_from_artifacts)
+    folder = None
+
+    def fit(self, history, horizon, on_progress=None):
+        with (self.folder / "pids").open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        while not (self.folder / "go").exists():
+            threading.Event().wait(0.02)
+        super().fit(history, horizon, on_progress)
+
+
+async def test_a_training_whose_actor_dies_is_begun_again(ray_with_fakes, tmp_path):
+    """SIGKILL in the middle of training: the actor comes back, trains what it was told to, and serves it."""
+    Persevering.folder = tmp_path
+    history = seasonal_history(order_params=4, days=3)
+    pool = RayForecasterPool(Persevering, seasonal_naive, tmp_path / "a", settings=PoolSettings(actors=1, timeout_s=10.0))
+    pool.start_training(history, (SHORT,))
+
+    def pids():
+        return (tmp_path / "pids").read_text().split() if (tmp_path / "pids").exists() else []
+
+    async def begun(times):
+        await pool.training()  # as the control loop does at every tick; it is what notices the death
+        return len(pids()) == times
+
+    await eventually(lambda: begun(1))
+    os.kill(int(pids()[0]), signal.SIGKILL)
+    await eventually(lambda: begun(2))
+    assert pids()[0] != pids()[1]
+    (tmp_path / "go").touch()
+    (status,) = await eventually(lambda: ready(pool, 1))
+    assert (status.done, status.failed) == (1, 0)
+    assert set((await pool.forecast(history, SHORT)).sources) == {"flat"}
+    await pool.close()
+
+
+async def test_a_new_pool_serves_the_artifacts_of_an_older_one(ray_with_fakes, tmp_path):
+    """What was trained is served without training, with the same groups, dedicated one included."""
+    history = seasonal_history(order_params=5, days=3)
+    pool = RayForecasterPool(FlatForecaster, seasonal_naive, tmp_path, settings=SETTINGS)
+    pool.start_training(history, (SHORT,))
+    await eventually(lambda: ready(pool, 1))
+    before = await pool.forecast(history, SHORT)
+    await pool.close()
+    again = RayForecasterPool(FlatForecaster, seasonal_naive, tmp_path, settings=SETTINGS)
+
+    async def served():
+        return set((await again.forecast(history, SHORT)).sources) == {"flat"}
+
+    await eventually(served)
+    np.testing.assert_array_equal((await again.forecast(history, SHORT)).messages_per_s, before.messages_per_s)
     await again.close()
 
 

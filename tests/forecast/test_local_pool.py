@@ -48,6 +48,25 @@ async def test_the_baseline_answers_until_the_network_is_ready():
     await pool.close()
 
 
+async def test_a_training_that_waits_is_not_begun_twice():
+    """Told again while the first training is under way, the pool trains once."""
+    trainings = []
+
+    class Counting(Blocked):
+        def fit(self, history, horizon, on_progress=None):
+            trainings.append(horizon)
+            super().fit(history, horizon, on_progress)
+
+    Blocked.go = threading.Event()
+    pool = LocalForecasterPool(Counting, seasonal_naive)
+    for _ in range(3):
+        pool.start_training(seasonal_history(days=3), (SHORT,))
+    Blocked.go.set()
+    await trained(pool)
+    await pool.close()
+    assert trainings == [SHORT]
+
+
 async def test_each_horizon_has_its_own_network(tmp_path):
     """Both are trained, kept as artifacts, and a new pool serves them at once."""
     history = seasonal_history(days=3)

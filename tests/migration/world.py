@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from dataclasses import replace
 
 from plb_ray.domain.migration import MigrationRequest
 from plb_ray.errors import MovedError, PlbError, StaleEpochError, UnknownOrderParamError
@@ -60,7 +59,10 @@ class Boundaries:
 
 
 class World:
-    """`plan`: boundary number -> what to do there (a coroutine function, or an exception to raise)."""
+    """`plan`: a boundary ("a.seal/after"; "seal/after" on any shard; its number) -> what to do there, once.
+
+    What to do is a coroutine function, or an exception to raise.
+    """
 
     def __init__(self, shard_ids=("a", "b", "c"), settings=SETTINGS):
         self.clock = VirtualClock()
@@ -157,7 +159,7 @@ class World:
                     assert shard.stored_seqs(order_param) == [], f"{shard_id} was not drained"
 
     async def check_served(self, *order_params):
-        """After `settle`: every migration has ended, each order param is served, in order, by the shard the mapping names."""
+        """After `settle`: every migration has ended; each order param is served in order by the shard the mapping names."""
         assert await self.journal.unfinished() == ()
         for order_param in order_params:
             owner = self.owner(order_param)
@@ -200,7 +202,7 @@ class World:
             self.owner(order_param)
         number = len(self.passed)
         self.passed.append(where)
-        act = self.plan.pop(number, None) or self.plan.pop(where, None)
+        act = next((self.plan.pop(key) for key in (number, where, where.partition(".")[2]) if key in self.plan), None)
         if act is None:
             return
         if isinstance(act, BaseException):

@@ -25,7 +25,7 @@ class Bench:
 
     def put(self, record, added=(), now_s=0.0):
         self.records[record.order_param] = record
-        self.delivery.committed(Committed(1, record, False, added), now_s)  # noqa: FBT003 - a tuple's field
+        self.delivery.committed(Committed(1, record, False, added), now_s)
 
     def append(self, name, *times):
         before = self.records.get(name, Record(name, Ownership.ACTIVE, epoch=1))

@@ -7,6 +7,7 @@ import pytest
 from plb_ray import errors
 from plb_ray.migration.ports import Ownership, ProducerState, SealRecord
 from plb_ray.queues.embedded import ownership
+from plb_ray.queues.embedded.operations import seal_record
 from plb_ray.queues.embedded.ownership import Command, Record
 
 NOW_S = 100.0
@@ -53,8 +54,8 @@ REFUSED = {
     (Command.BEGIN, Ownership.ACTIVE): errors.StaleEpochError,
     (Command.BEGIN, Ownership.PAUSED): errors.StaleEpochError,
     (Command.RESUME, Ownership.NONE): errors.UnknownOrderParamError,
-    (Command.RESUME, Ownership.ACTIVE): errors.StaleEpochError,
-    (Command.RESUME, Ownership.PAUSED): errors.StaleEpochError,
+    (Command.RESUME, Ownership.ACTIVE): errors.MigrationConflictError,
+    (Command.RESUME, Ownership.PAUSED): errors.MigrationConflictError,
     (Command.RESUME, Ownership.SEALED): errors.MovedError,
     (Command.ABORT, Ownership.SEALED): errors.MovedError,
 }
@@ -114,10 +115,9 @@ def test_repeated_pause_renews_the_lease():
     assert ownership.settled(renewed, NOW_S + 1.5).ownership is Ownership.PAUSED
 
 
-@pytest.mark.parametrize("state", [Ownership.PAUSED])
-def test_another_migration_gets_no_hold(state):
+def test_another_migration_gets_no_hold():
     """What one migration holds, another can neither pause nor seal, and its abort changes nothing."""
-    record = RECORDS[state]
+    record = RECORDS[Ownership.PAUSED]
     with pytest.raises(errors.MigrationConflictError):
         ownership.paused(record, "m2", 3, 1000, NOW_S)
     with pytest.raises(errors.MigrationConflictError):
@@ -244,8 +244,6 @@ def test_mapping_updates_follow_the_newest_epoch():
 
 def test_producers_of_a_seal_are_complete():
     """A seal names every producer with its last number and sequence."""
-    from plb_ray.queues.embedded.operations import seal_record  # noqa: PLC0415 - beside its only use
-
     record = seal_record(RECORDS[Ownership.SEALED], {"p": (5, 9), "o": (4, 8)})
     assert record.producers == (ProducerState("o", 4, 8), ProducerState("p", 5, 9))
     assert (record.final_seq, record.acked_seq, record.delivered_seq, record.epoch) == (9, 4, 6, 4)

@@ -32,12 +32,13 @@ def test_appends_are_gap_free_and_stored_once(calls):
     for producer, first, count in calls:
         payloads = tuple(b"%d" % number for number in range(first, first + count))
         known = entry.producers.get(producer, (0, 0))[0]
-        try:
-            (last_seq, duplicate), entry, effect = apply(entry, Append(1, producer, first, payloads))
-        except errors.SequenceGapError as error:
-            assert first > known + 1
-            assert error.last_seq == known
+        append = Append(1, producer, first, payloads)
+        if first > known + 1:
+            with pytest.raises(errors.SequenceGapError) as caught:
+                apply(entry, append)
+            assert caught.value.last_seq == known
             continue
+        (last_seq, duplicate), entry, effect = apply(entry, append)
         assert duplicate == (first + count - 1 <= known)
         assert last_seq == entry.producers[producer][1]
         stored += effect.messages

@@ -11,6 +11,7 @@ import asyncio
 import gc
 import logging
 import signal
+import sqlite3
 import sys
 from pathlib import Path
 
@@ -63,8 +64,8 @@ def _shard(parsed: argparse.Namespace) -> Shard:
     )
     try:
         return Shard(options)
-    except OSError as error:
-        raise BadInputError(f"shard {parsed.shard_id} cannot use {parsed.data}: {error.strerror or error}") from error
+    except (OSError, sqlite3.Error) as error:
+        raise BadInputError(f"shard {parsed.shard_id} cannot use the data in {parsed.data}: {error}") from error
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

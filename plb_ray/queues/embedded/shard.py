@@ -62,8 +62,7 @@ class Shard:
         now_s = monotonic_s()
         self.options = options
         self.view = View()
-        self._lock = _lock(options.data)
-        self._database = _open(options)
+        self._lock, self._database = _open(options)
         self.writer = Writer(self._database, (options.shard_id, str(options.data)), _now, self._publish)
         self.delivery = Delivery(self.view, TokenBucket(options.service_rate_per_s, now_s), options.ack_timeout_s)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="shard-export")
@@ -196,13 +195,16 @@ def _now() -> Now:
     return Now(monotonic_s(), wall_time_s())
 
 
-def _open(options: ShardOptions) -> Database:
-    database = Database(options.data / DATABASE_FILE)
-    owner = database.claim(options.shard_id)
-    if owner != options.shard_id:
-        database.close()
-        raise BadInputError(f"{options.data} holds the data of shard {owner!r}, not of {options.shard_id!r}")
-    return database
+def _open(options: ShardOptions) -> tuple[Any, Database]:
+    """Return the lock on the data directory, and its database."""
+    with contextlib.ExitStack() as undo:
+        lock = undo.enter_context(_lock(options.data))
+        database = undo.enter_context(contextlib.closing(Database(options.data / DATABASE_FILE)))
+        owner = database.claim(options.shard_id)
+        if owner != options.shard_id:
+            raise BadInputError(f"{options.data} holds the data of shard {owner!r}, not of {options.shard_id!r}")
+        undo.pop_all()
+    return lock, database
 
 
 def _lock(data: Path) -> Any:

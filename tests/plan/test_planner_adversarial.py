@@ -1,0 +1,142 @@
+"""Problems made to be awkward: what the planner does, and what it says about it."""
+
+import numpy as np
+import pytest
+from plan_builders import problem
+
+from optimizer.checker import PlanVerifier
+from optimizer.planner import CpSatPlanner
+from plb_ray.domain.plan import PlanStatus
+from plb_ray.errors import BadInputError
+
+PLANNER = CpSatPlanner()
+
+
+def planned(plan_problem):
+    """Plan, and let the checker agree."""
+    plan = PLANNER.plan(plan_problem)
+    assert PlanVerifier().check(plan_problem, plan) == ()
+    return plan
+
+
+def test_without_overload_there_is_nothing_to_plan():
+    """Shards exactly at their limit are not over it: the empty plan, at once, even with a budget of no time."""
+    plan = planned(problem([0.4, 0.4, 0.8], [0, 0, 1], headroom=0.8, budget_s=0.0))
+    assert (plan.status, plan.moves, plan.bound, plan.gap) == (PlanStatus.NOT_NEEDED, (), 0, 0)
+
+
+@pytest.mark.parametrize("load", [np.zeros((3, 2)), np.zeros((3, 0))])
+def test_zero_loads_and_no_steps_need_nothing(load):
+    """Order params without load, or an estimate without steps, overload nothing."""
+    assert planned(problem(load, [0, 0, 1])).status is PlanStatus.NOT_NEEDED
+
+
+def test_an_empty_cluster_needs_nothing():
+    """No shards and no order params make an empty plan, not an error."""
+    assert planned(problem(np.zeros((0, 1)), [], shards=0)).status is PlanStatus.NOT_NEEDED
+
+
+def test_all_shards_full_says_how_much_is_missing():
+    """Where the sum of all loads exceeds all shards, nothing moves and the words say what is lacking."""
+    plan = planned(problem([0.6] * 4, [0, 0, 1, 1]))
+    assert plan.moves == ()
+    assert plan.overload_after == pytest.approx(plan.overload_before)
+    assert "all shards together lack 20 % of CPU; about 1 more shard needed" in plan.unresolved[0]
+    assert plan.bound == 0
+
+
+def test_a_giant_order_param_is_named():
+    """An order param larger than any shard stays where it is, is named, and the others still leave its shard."""
+    plan = planned(problem([1.3, 0.2, 0.1], [0, 0, 1]))
+    assert [move.order_param for move in plan.moves] == ["op-1"]
+    assert plan.overload_after == pytest.approx(0.3)
+    assert "order param op-0 alone needs 130 % of the CPU of the largest shard" in plan.unresolved[0]
+
+
+def test_equal_sizes_move_as_few_as_must():
+    """Of twelve equal order params on one of four shards the least number leaves that ends the overload."""
+    plan = planned(problem([0.1] * 12, [0] * 12, shards=4, headroom=0.8))
+    assert (len(plan.moves), plan.status, plan.overload_after) == (4, PlanStatus.OPTIMAL, 0)
+
+
+def test_immovable_order_params_stay():
+    """With everything pinned the plan is empty and says so."""
+    plan = planned(problem([0.7, 0.7], [0, 0], movable=[False, False]))
+    assert plan.moves == ()
+    assert "none of its order params with load may move now" in plan.unresolved[0]
+
+
+def test_draining_shards_receive_nothing():
+    """The only shard with room is draining, so the overload stays, with that reason."""
+    plan = planned(problem([0.7, 0.7], [0, 0], draining={1}))
+    assert plan.moves == ()
+    assert "no other shard that takes order params" in plan.unresolved[0]
+
+
+def test_a_lone_shard_has_nowhere_to_send():
+    """One shard alone cannot be relieved."""
+    assert planned(problem([0.7, 0.7], [0, 0], shards=1)).overload_after == pytest.approx(0.4)
+
+
+def test_the_move_budget_takes_the_best_subset():
+    """Three moves would be needed and one is allowed: the one that takes most away, and the rest is explained."""
+    plan = planned(problem([0.5, 0.4, 0.3, 0.6], [0, 0, 0, 0], shards=4, headroom=0.6, budget_moves=1))
+    assert [move.order_param for move in plan.moves] == ["op-3"]
+    assert plan.overload_after == pytest.approx(0.6)
+    assert "this plan may have only 1 moves and uses them all" in plan.unresolved[0]
+
+
+def test_a_budget_of_no_moves_moves_nothing():
+    """With no moves allowed the current mapping stays and is explained."""
+    plan = planned(problem([0.7, 0.7], [0, 0], budget_moves=0))
+    assert plan.moves == ()
+    assert plan.unresolved
+
+
+def test_no_solver_time_leaves_the_fallback():
+    """With no budget at all greedy has no step either; the answer is still valid, and honest about it."""
+    plan = planned(problem([0.7, 0.7], [0, 0], budget_s=0.0))
+    assert plan.status in (PlanStatus.GREEDY, PlanStatus.FEASIBLE, PlanStatus.OPTIMAL)
+
+
+def test_loads_at_different_steps_are_not_added_up():
+    """Two order params that peak at different times share a shard: the sum counts, not the sum of peaks."""
+    assert planned(problem([[0.9, 0.1], [0.1, 0.9]], [0, 0])).status is PlanStatus.NOT_NEEDED
+
+
+def test_a_capacity_of_zero_states_no_limit():
+    """A shard that states no I/O capacity is not limited by I/O."""
+    plan_problem = problem([[[0.1, 0.0, 50.0]]], [0], shards=1)
+    free = plan_problem.shards[0].capacity.__class__(cpu_cores=1.0)
+    shard = plan_problem.shards[0].__class__("shard-0", "host:0", free)
+    assert planned(plan_problem.__class__(**{**vars(plan_problem), "shards": (shard,)})).status is PlanStatus.NOT_NEEDED
+
+
+def test_larger_shards_hold_more():
+    """Loads are shares of each shard's own capacity: the giant goes to the shard of twice the size."""
+    plan = planned(problem([1.3, 0.2], [0, 0], capacity=[1.0, 2.0]))
+    assert [(move.order_param, move.destination) for move in plan.moves] == [("op-0", "shard-1")]
+    assert plan.overload_after == 0
+
+
+def test_among_equal_costs_the_plan_leaves_most_margin():
+    """Of two shards with room the emptier one receives, so that the next tick does not move it again."""
+    plan = planned(problem([0.6, 0.6, 0.3, 0.1], [0, 0, 1, 2], shards=3))
+    assert [move.destination for move in plan.moves] == ["shard-2"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"load": [np.nan, 0.1]}, "order param 'op-0' has a load that is negative or not finite"),
+        ({"load": [0.1, -1.0]}, "order param 'op-1' has a load that is negative or not finite"),
+        ({"current": [0, 7]}, "order param 'op-1' is on a shard that does not exist"),
+        ({"cost": [0.0, 1.0]}, "order param 'op-0' has a move cost"),
+        ({"movable": [True]}, "movable has shape"),
+        ({"headroom": 0.0}, "headroom is 0.0"),
+    ],
+)
+def test_malformed_problems_are_refused_by_name(change, words):
+    """Numbers that make no sense are an error that names the order param, never a plan."""
+    with pytest.raises(BadInputError, match=words):
+        PLANNER.plan(problem(**{"load": [0.1, 0.1], "current": [0, 1], **change}))

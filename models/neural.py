@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from models.base import DAY_S, LEVELS, WEEK_S, make_forecast, on_grid
 from models.params import default_params, params_from
-from models.windows import WEEK_LAGS, Windows, WindowShape
+from models.windows import WEEK_LAGS, Seen, Windows, WindowShape
 from plb_ray.clock import monotonic_s
 from plb_ray.domain.rates import Horizon
 from plb_ray.errors import BadInputError, NoForecastError
@@ -32,6 +32,17 @@ ORIGINS_MIN = 24
 """Fewer windows than these per order param teach nothing."""
 
 
+@dataclass(frozen=True)
+class _Fitted:
+    """A trained network and all that is needed to feed it."""
+
+    network: NHITS
+    shape: WindowShape
+    horizon: Horizon
+    params: NetworkParams
+    seen: Seen
+
+
 class NeuralForecaster:
     """NHITS over a group of order params. Implements `plb_ray.control.ports.Forecaster`.
 
@@ -47,7 +58,7 @@ class NeuralForecaster:
         self._given = params
         self._seed = seed
         self._read_s = elapsed_from
-        self._fitted: tuple[NHITS, WindowShape, Horizon, NetworkParams] | None = None
+        self._fitted: _Fitted | None = None
 
     @property
     def lookback_s(self) -> int:
@@ -66,37 +77,34 @@ class NeuralForecaster:
         params = replace(self._given or default_params(horizon.name), seed=self._seed)
         shape = WindowShape(params.lookback, horizon.steps, params.margin)
         windows = Windows(on_grid(history.last(self.training_s // history.step_s), horizon), shape)
+        origins = _origins(windows)
+        seen = windows.seen(*origins)
         began_s = self._read_s()
-        training = door.Training(_origins(windows), lambda: self._read_s() - began_s, on_progress or _ignore)
+        training = door.Training(origins, lambda: self._read_s() - began_s, on_progress or _ignore)
         network = door.build(shape, params)
-        door.train(network, windows, params, training)
-        self._fitted = (network, shape, horizon, params)
+        door.train(network, windows.limited_to(seen), params, training)
+        self._fitted = _Fitted(network, shape, horizon, params, seen)
 
     def predict(self, history: RateHistory) -> Forecast:
         """See `Forecaster`. Rows may be non-finite if training went wrong; `models.guarded` replaces them."""
         from models import network as door  # noqa: PLC0415 (the same)
 
-        network, shape, horizon, params = self._trained()
-        grid = on_grid(history.last(self.lookback_s // history.step_s), horizon)
-        windows = Windows(grid, shape)
+        fitted = self._trained()
+        grid = on_grid(history.last(self.lookback_s // history.step_s), fitted.horizon)
+        windows = Windows(grid, fitted.shape, fitted.seen)
         rows = np.arange(len(grid.order_params))
         inputs, scale = windows.inputs(rows, np.full(len(rows), windows.steps))
-        return make_forecast(grid, horizon, door.run(network, inputs, scale, params.threads), SOURCE)
+        return make_forecast(grid, fitted.horizon, door.run(fitted.network, inputs, scale, fitted.params.threads), SOURCE)
 
     def save(self, folder: Path) -> None:
         """See `Forecaster`. Into an empty folder; `models.guarded` makes replacing one atomic."""
         from models import network as door  # noqa: PLC0415 (the same)
 
-        network, _, horizon, params = self._trained()
+        fitted = self._trained()
         folder.mkdir(parents=True, exist_ok=True)
-        door.save_weights(network, folder / WEIGHTS)
-        manifest = {
-            "format": FORMAT,
-            "kind": "nhits",
-            "levels": LEVELS,
-            "horizon": asdict(horizon),
-            "params": asdict(params),
-        }
+        door.save_weights(fitted.network, folder / WEIGHTS)
+        made_for = {name: asdict(getattr(fitted, name)) for name in ("horizon", "params", "seen")}
+        manifest = {"format": FORMAT, "kind": "nhits", "levels": LEVELS, **made_for}
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
 
     def load(self, folder: Path) -> None:
@@ -105,15 +113,15 @@ class NeuralForecaster:
 
         manifest = _read_manifest(folder)
         try:
-            horizon, params = Horizon(**manifest["horizon"]), params_from(manifest["params"])
+            horizon, seen, params = Horizon(**manifest["horizon"]), Seen(**manifest["seen"]), params_from(manifest["params"])
             shape = WindowShape(params.lookback, horizon.steps, params.margin)
             network = door.build(shape, params)
             door.load_weights(network, folder / WEIGHTS)
         except (OSError, KeyError, TypeError, ValueError, RuntimeError, EOFError, BadInputError) as error:
             raise NoForecastError(f"the artifact in {folder} cannot be read ({error}); train again") from error
-        self._fitted = (network, shape, horizon, params)
+        self._fitted = _Fitted(network, shape, horizon, params, seen)
 
-    def _trained(self) -> tuple[NHITS, WindowShape, Horizon, NetworkParams]:
+    def _trained(self) -> _Fitted:
         if self._fitted is None:
             raise NoForecastError("the network was not trained yet")
         return self._fitted

@@ -9,12 +9,15 @@ four weeks on the same weekday. Each covers the horizon and `margin` steps on ei
 whether today runs early or late. Everything is known at the origin: a profile only reads steps at least `H + margin`
 back. Rates are divided by the order param's own mean rate of the week before the origin and then pass through log1p:
 tenants of any size look alike, and a jump from nothing to a million stays a moderate number. What was predicted goes
-the same way back. Because the scale is read from the history handed in, order params that were never trained on, and
+the same way back. What a network has not met in training it must not be shown later: an hour of the day that no window
+had, or a profile that did not exist yet, moves weights that never learnt anything. `Seen` says what was met; the rest of
+the row is zero. Because the scale is read from the history handed in, order params that were never trained on, and
 histories of another length, need no special case.
 """
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -33,6 +36,9 @@ WEEK_LAGS = 4
 DAY_HARMONICS = 3
 WEEK_HARMONICS = 2
 CALENDAR = 2 * (DAY_HARMONICS + WEEK_HARMONICS)
+
+KNOWN_SHARE_MIN = 0.1
+"""A profile counts as met if at least this share of the training windows had it."""
 
 SCALE_FLOOR = 1e-9
 """Messages per second below which an order param counts as silent; its forecast is then practically zero."""
@@ -61,11 +67,30 @@ class WindowShape:
         return WEEK_LAGS * WEEK_S + (self.lookback + self.horizon + self.margin) * step_s
 
 
-class Windows:
-    """All windows of one history."""
+@dataclass(frozen=True)
+class Seen:
+    """Which inputs a training history could teach: profiles that existed in it, cycles that it went through."""
 
-    def __init__(self, history: RateHistory, shape: WindowShape) -> None:
+    yesterday: bool = True
+    days: bool = True
+    weeks: bool = True
+    time_of_day: bool = True
+    time_of_week: bool = True
+
+    def mask(self, shape: WindowShape) -> NDArray[np.float32]:
+        """Return (L + extras,) 1 for inputs that were met, 0 for the others."""
+        profiles = [self.yesterday, self.days, self.weeks]
+        calendar = [self.time_of_day] * DAY_HARMONICS + [self.time_of_week] * WEEK_HARMONICS
+        parts = [[True] * shape.lookback, np.repeat(profiles, shape.profile), profiles, calendar, calendar]
+        return np.concatenate(parts).astype(np.float32)
+
+
+class Windows:
+    """All windows of one history; `seen` hides inputs that the network was not taught."""
+
+    def __init__(self, history: RateHistory, shape: WindowShape, seen: Seen | None = None) -> None:
         self.shape = shape
+        self._mask = (seen or Seen()).mask(shape)
         self.start_s, self.step_s = history.start_s, history.step_s
         self.rates = np.ascontiguousarray(history.messages_per_s, dtype=np.float32)  # (K, T)
         self.steps = self.rates.shape[1]
@@ -83,7 +108,19 @@ class Windows:
         profiles = [self._gather(profile, rows, start, self.shape.profile) for profile in self._profiles]
         rates = np.log1p(np.concatenate([past, *profiles], axis=1) / scale)
         known = self._known[:, origins + self._pad].T  # (B, PROFILES)
-        return np.concatenate([rates, known, self._calendar(origins)], axis=1, dtype=np.float32), scale
+        return np.concatenate([rates, known, self._calendar(origins)], axis=1, dtype=np.float32) * self._mask, scale
+
+    def seen(self, first: int, end: int) -> Seen:
+        """Return what windows with origins in [first, end) can teach."""
+        known = self._known[:, first + self._pad : end + self._pad].mean(axis=1) >= KNOWN_SHARE_MIN
+        span_s = (end - first) * self.step_s
+        return Seen(*known.tolist(), time_of_day=span_s >= DAY_S, time_of_week=span_s >= WEEK_S)
+
+    def limited_to(self, seen: Seen) -> Windows:
+        """Return the same windows with everything hidden that is not in `seen`."""
+        limited = copy.copy(self)
+        limited._mask = seen.mask(self.shape)  # noqa: SLF001 (a copy of our own)
+        return limited
 
     def targets(self, rows: NDArray[np.intp], origins: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return the rates (B, H) that came; every origin must leave H steps."""

@@ -9,7 +9,7 @@ Stages (each is skipped when there is nothing to gain, and each starts from the 
 What is proven, and when
     - no overload left, whatever the scope: cost >= LB0 of `bound`.
     - full scope: cost >= the relaxed bound, for every plan with at most the overload of the answer. Overload 0 is least by
-      itself; other overloads are proven least by the overload stage, at the resolution of 1 / UNITS of a capacity.
+      itself; other overloads are proven least by the overload stage, at OVERLOAD_RESOLUTION.
     - otherwise nothing: the bound is 0.
 """
 
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 OVERLOAD_PART, COST_PART, PROOF_PART, SPREAD_PART = 0.3, 0.35, 0.15, 0.2  # of the budget
 
+ROUNDING_UNITS = 5  # two allocations of equal overload may differ by some units of rounding
 LAST_CALL = 0.15  # of the budget; with less left no further stage begins
 
 
@@ -154,7 +155,7 @@ class _Search:
         outcome = self._solve(model, OVERLOAD_PART)
         self._keep(outcome)
         self.least_overload = self.ended or (self.scope.full and outcome.optimal)
-        return outcome.objective if outcome.shard_of is not None else self._overload_units()
+        return (outcome.objective if outcome.shard_of is not None else self._overload_units()) + ROUNDING_UNITS
 
     def _overload_units(self) -> int:
         return int(np.ceil(self.score.overload * UNITS)) + self.packing.capacity.size

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from plb_ray.domain.load import RESOURCES
 from plb_ray.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from plb_ray.domain.plan import PlanProblem
 
 TOLERANCE = 1e-7  # overload below this share of a capacity is rounding noise
+OVERLOAD_RESOLUTION = 1e-5  # totals of overload that differ by less are equal, unless one of them is 0
 
 
 class Score(NamedTuple):
@@ -51,7 +53,11 @@ class Score(NamedTuple):
 
     def better_than(self, other: Score) -> bool:
         """Return whether this score is smaller by more than rounding noise at the first goal that differs."""
-        for mine, theirs in zip(self, other, strict=True):
+        if (self.overload == 0) != (other.overload == 0):
+            return self.overload == 0
+        if abs(self.overload - other.overload) > OVERLOAD_RESOLUTION:
+            return self.overload < other.overload
+        for mine, theirs in ((self.cost, other.cost), (self.spread, other.spread)):
             if abs(mine - theirs) > TOLERANCE * max(1.0, abs(theirs)):
                 return mine < theirs
         return False
@@ -139,10 +145,10 @@ def pack(problem: PlanProblem) -> Packing:
     target = problem.estimate.target
     steps = target.shape[1] if target.ndim == 3 else 0
     _check_shapes(problem)
-    capacity = np.array([shard.capacity.array() for shard in problem.shards]).reshape(len(problem.shards), -1)
+    capacity = np.array([shard.capacity.array() for shard in problem.shards]).reshape(-1, len(RESOURCES))
     capacity = np.where(np.isfinite(capacity) & (capacity > 0), capacity, np.inf)
     packing = Packing(
-        load=np.ascontiguousarray(target.reshape(target.shape[0], -1), dtype=np.float64),
+        load=np.ascontiguousarray(target.reshape(target.shape[0], steps * len(RESOURCES)), dtype=np.float64),
         capacity=np.tile(capacity, (1, steps)),
         current=np.asarray(problem.current, dtype=np.int64),
         movable=np.asarray(problem.movable, dtype=np.bool_),
@@ -158,9 +164,11 @@ def pack(problem: PlanProblem) -> Packing:
 def _check_shapes(problem: PlanProblem) -> None:
     names, target = problem.estimate.order_params, problem.estimate.target
     count = len(names)
-    expected = (count, len(problem.estimate.starts_s), 3)
+    expected = (count, len(problem.estimate.starts_s), len(RESOURCES))
     if target.shape != expected:
-        raise BadInputError(f"plan problem: the load's shape is {target.shape}, not (order params, steps, 3) = {expected}")
+        raise BadInputError(
+            f"plan problem: the load's shape is {target.shape}, not (order params, steps, resources) = {expected}"
+        )
     for field in ("current", "movable", "move_cost"):
         shape = getattr(problem, field).shape
         if shape != (count,):

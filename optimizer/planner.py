@@ -102,6 +102,8 @@ class CpSatPlanner:
 
 def _as_plan(problem: PlanProblem, packing: Packing, answer: Answer, elapsed_s: Callable[[], float]) -> Plan:
     shard_of = undo_needless(packing, answer.shard_of)
+    if not packing.score(shard_of).better_than(packing.score(packing.current)):
+        shard_of = packing.current
     score = packing.score(shard_of)
     story = explain.Story(problem, packing, shard_of)
     bound = min(answer.bound, score.cost)

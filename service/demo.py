@@ -19,7 +19,6 @@ import numpy as np
 
 from plb_ray.clock import monotonic_s, wall_time_s
 from plb_ray.errors import BadInputError
-from plb_ray.history.store import HistoryStore
 from plb_ray.queues.client import QueueResolver
 from plb_ray.settings import BalancerSettings, ForecastSettings, QueueSettings, Settings
 from plb_ray.simulation.schedule import make_schedule
@@ -181,7 +180,9 @@ def _spec(show: Show, arm: str, folder: Path, shards: tuple[ShardAddress, ...]) 
 
 def _import_history(settings: Settings, stage: Stage) -> None:
     """Give the balancer what is known before the window."""
-    store = HistoryStore.open(settings.state_dir / "history", settings.balancer.step_s)
+    from service.wiring import open_history  # noqa: PLC0415  imports the solver
+
+    store = open_history(settings)
     store.import_history(stage.trace.history(0, stage.first_bin))
     store.close()
 

@@ -11,7 +11,6 @@ from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 from plb_ray.errors import BadInputError
-from plb_ray.history.store import HistoryStore
 from plb_ray.simulation.trace import read_trace
 from service.launch import control_actor, shard_processes
 from service.ports import claim_port
@@ -88,7 +87,9 @@ def import_history(settings: Settings) -> tuple[str, ...]:
         raise BadInputError(
             f"history.import_file {path}: its bins are {trace.step_s} s long; set balancer.step_s = {trace.step_s}"
         )
-    store = HistoryStore.open(settings.state_dir / "history", settings.balancer.step_s)
+    from service.wiring import open_history  # noqa: PLC0415  imports the solver
+
+    store = open_history(settings)
     try:
         if store.steps == 0:
             store.import_history(trace.history(0, trace.bins))

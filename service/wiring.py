@@ -17,7 +17,7 @@ from optimizer.checker import PlanVerifier
 from optimizer.planner import CpSatPlanner
 from plb_ray.clock import ScaledClock, WallClock
 from plb_ray.control.loop import ControlLoop, Parts, Surroundings
-from plb_ray.history.store import HistoryStore
+from plb_ray.history.store import HistoryLimits, HistoryStore
 from plb_ray.journal.journal import open_journal
 from plb_ray.migration.settings import MigrationSettings
 from plb_ray.queues.coordinator import Coordinator, CoordinatorSettings
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from plb_ray.journal.journal import Journal
     from plb_ray.settings import Settings, ShardAddress
 
+DAY_S = 86_400.0
 MANUAL_MIGRATIONS = 2
 """Migrations that people may start while the loop uses its whole allowance."""
 
@@ -99,7 +100,7 @@ async def build_balancer(spec: BalancerSpec) -> Runtime:
     async with AsyncExitStack() as held:
         journal = await open_journal(settings.state_dir / "journal.sqlite")
         held.push_async_callback(journal.close)
-        history = HistoryStore.open(settings.state_dir / "history", settings.balancer.step_s)
+        history = open_history(settings)
         queue, endpoint = await _queue(spec, journal, held)
         clock: Clock = WallClock()
         if spec.replay is not None:
@@ -116,6 +117,16 @@ async def build_balancer(spec: BalancerSpec) -> Runtime:
             restarts=journal.takeovers,
         )
         return Runtime(ControlLoop(parts, settings.balancer, surroundings), held.pop_all())
+
+
+def open_history(settings: Settings) -> HistoryStore:
+    """Open the history of a state folder, with the retention that is set.
+
+    Raises:
+        BadInputError: the folder holds a history of another step length.
+    """
+    limits = HistoryLimits(keep_s=settings.history.keep_days * DAY_S)
+    return HistoryStore.open(settings.state_dir / "history", settings.balancer.step_s, limits)
 
 
 async def _queue(spec: BalancerSpec, journal: Journal, held: AsyncExitStack) -> tuple[Queue, str]:

@@ -21,8 +21,9 @@ CPU = RESOURCES.index("cpu_cores")
 
 
 def capacities(shards: tuple[Shard, ...]) -> NDArray[np.float64]:
-    """Return (S, R), never 0, so that it can be divided by."""
-    return np.maximum(np.stack([shard.capacity.array() for shard in shards]), 1e-12)
+    """Return (S, R) to divide by: a capacity of 0 states no limit, so it is infinite here."""
+    stated = np.stack([shard.capacity.array() for shard in shards])
+    return np.where(stated > 0, stated, np.inf)
 
 
 def per_shard(values: NDArray[np.float64], owner: NDArray[np.int64], shards: int) -> NDArray[np.float64]:

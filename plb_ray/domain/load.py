@@ -29,7 +29,7 @@ class ResourceVector:
 
 @dataclass(frozen=True)
 class Shard:
-    """A queue server. `capacity` is what it can give; `draining` shards take no new order params."""
+    """A queue server. `capacity` is what it can give, 0 where it states no limit; `draining` shards take no order params."""
 
     shard_id: str
     endpoint: str
@@ -97,7 +97,7 @@ class LoadEstimate:
         order_params: (K,) names.
         starts_s: (T,) start of each step; the steps may differ in length (short horizon first, then medium).
         target: (K, T, R) load to plan with; sums over order params are the shard's quantile `level`.
-        expected: (K, T, R) median load.
+        expected: (K, T, R) mean load, so that it adds up over order params.
         level: the quantile level that `target` stands for.
     """
 

@@ -71,6 +71,7 @@ class HistoryStore:
         self._pending: list[Step] = []
         self._lock = Lock()  # guards _pending and the log's files
         self._commits = 0
+        self._closed = False
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="plb-history")
         self._committing: Future[None] | None = None
 
@@ -173,7 +174,10 @@ class HistoryStore:
             self._wait()
 
     def close(self) -> None:
-        """Commit and let go of files and thread. What could not be committed stays in the log."""
+        """Commit and let go of files and thread; again does nothing. What could not be committed stays in the log."""
+        if self._closed:
+            return
+        self._closed = True
         self.commit()
         self._worker.shutdown()
         self._log.close()

@@ -121,7 +121,7 @@ class StepWindow:
         taken = self._length if steps is None else min(steps, self._length)
         block = self._rates[self._length - taken : self._length, : len(self._index)]
         start_s = self._first_s + (self._length - taken) * self.step_s
-        return RateHistory(self.order_params, start_s, self.step_s, np.ascontiguousarray(block.T))
+        return RateHistory(self.order_params, start_s, self.step_s, block.T.copy(order="C"))
 
     def _check(self, start_s: int, rates: Mapping[str, float]) -> None:
         if self._length and (start_s - self._first_s) % self.step_s:

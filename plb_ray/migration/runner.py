@@ -16,6 +16,7 @@ from plb_ray.domain.migration import MigrationRecord, MigrationStep
 from plb_ray.errors import (
     BadInputError,
     MigrationConflictError,
+    RetryableError,
     StaleEpochError,
     TooManyMigrationsError,
     UnknownOrderParamError,
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 class _Running:
     executor: Executor
     trail: Trail
-    task: asyncio.Task[None]
+    task: asyncio.Task[MigrationRecord]
 
 
 class Runner:
@@ -94,7 +95,8 @@ class Runner:
 
     def active(self) -> tuple[MigrationRecord, ...]:
         """Return the migrations that have not ended, newest first."""
-        return tuple(running.trail.latest for running in reversed(self._running.values()))
+        latest = (running.trail.latest for running in reversed(self._running.values()))
+        return tuple(record for record in latest if not record.step.terminal)
 
     async def cancel(self, migration_id: str) -> MigrationRecord:
         """Roll a migration back and return its record when that is done, or was done before.
@@ -170,21 +172,21 @@ class Runner:
     def _launch(self, record: MigrationRecord, event: Event) -> Trail:
         trail = Trail(record)
         executor = Executor(record, self._around, trail.add)
-        task = asyncio.create_task(self._run(executor, trail, event), name=f"migration {record.migration_id}")
+        task = asyncio.create_task(executor.run(event), name=f"migration {record.migration_id}")
         self._running[record.migration_id] = _Running(executor, trail, task)
+        task.add_done_callback(lambda done: self._ended(record.migration_id, done))  # also if it never got to run
         return trail
 
-    async def _run(self, executor: Executor, trail: Trail, event: Event) -> None:
-        migration_id = executor.record.migration_id
-        try:
-            await executor.run(event)
-        except BaseException as error:
-            trail.break_off(error)
-            if not isinstance(error, Exception):
-                raise
-            log.exception("migration %s stopped; the next start recovers it", migration_id)
-        finally:
-            del self._running[migration_id]
+    def _ended(self, migration_id: str, task: asyncio.Task[MigrationRecord]) -> None:
+        running = self._running.pop(migration_id)
+        if task.cancelled():
+            stopped = (
+                f"the coordinator stops; it goes on with migration {migration_id} when it is back, repeat the request then"
+            )
+            running.trail.break_off(RetryableError(stopped))
+        elif (error := task.exception()) is not None:
+            log.error("migration %s stopped; the next start recovers it", migration_id, exc_info=error)
+            running.trail.break_off(error)
 
     def _newest(self, record: MigrationRecord) -> MigrationRecord:
         running = self._running.get(record.migration_id)

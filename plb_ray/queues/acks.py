@@ -86,7 +86,7 @@ class Acknowledger:
 
     async def _ack_many(self, endpoint: str, acks: list[Ack]) -> None:
         """Send the newest ack of each order param; the older ones are contained in it."""
-        newest = {}
+        newest: dict[str, Ack] = {}
         for ack in sorted(acks, key=lambda one: (one.epoch, one.up_to_seq)):
             older = newest.get(ack.order_param, ack)
             newest[ack.order_param] = replace(ack, up_to_seq=max(ack.up_to_seq, older.up_to_seq))
@@ -99,11 +99,11 @@ class Acknowledger:
                 await self._ack_refused(ack, error)
             return
         for ack, outcome in zip(sent, outcomes, strict=True):
-            error = error_of(status_pb2.Status.FromString(outcome.error)) if outcome.error else None
-            if error is None:
+            refusal = error_of(status_pb2.Status.FromString(outcome.error)) if outcome.error else None
+            if refusal is None:
                 self._due -= 1
             else:
-                await self._ack_refused(ack, error)
+                await self._ack_refused(ack, refusal)
 
     async def _call_ack_many(self, endpoint: str, acks: list[Ack]) -> Any:
         requests = [

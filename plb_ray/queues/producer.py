@@ -13,12 +13,13 @@ one shard share a call.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from dataclasses import dataclass, field
+import itertools
+import os
 from typing import TYPE_CHECKING
 
 from google.rpc import status_pb2
 
+from plb_ray.clock import wall_time_s
 from plb_ray.errors import (
     BadInputError,
     MovedError,
@@ -29,7 +30,8 @@ from plb_ray.errors import (
     StaleEpochError,
     UnknownOrderParamError,
 )
-from plb_ray.queues.routes import DataStubs, Lane, Located, Resolver, backoff_s, redirected
+from plb_ray.queues.outbox import Outbox, Receipt, Send
+from plb_ray.queues.routes import DataStubs, Lane, Resolver, backoff_s, redirected
 from plb_ray.rpc.channel import BATCH_BYTES, CALL_TIMEOUT_S, MAX_PAYLOAD_BYTES
 from plb_ray.rpc.errors import Peer, answer, error_of
 from plb_ray.rpc.v1 import queue_pb2 as pb
@@ -37,61 +39,8 @@ from plb_ray.rpc.v1 import queue_pb2 as pb
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-BATCH_MESSAGES = 500  # of one order param in one append
-BATCH_PAYLOAD_BYTES = 1 << 20
 ASK_AGAIN_AFTER = 5  # refused attempts before the resolver is asked again
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """Where messages were stored: the sequence of the last one, and the shard and epoch that answered for them."""
-
-    last_seq: int
-    shard_id: str
-    epoch: int
-
-
-@dataclass(frozen=True)
-class Send:
-    """What one `send` call gave, and who waits for it."""
-
-    payloads: tuple[bytes, ...]
-    future: asyncio.Future[Receipt]
-
-
-@dataclass
-class Outbox:
-    """One order param's way out.
-
-    Attributes:
-        stored: number of the last message known to be stored.
-        batch: sends of the append in flight or to be repeated; its numbers begin at `stored + 1`.
-        busy: somebody (a lane, a timer, a resolving task) has it in hand.
-        attempts: refused ones since the last success.
-    """
-
-    order_param: str
-    waiting: deque[Send] = field(default_factory=deque)
-    batch: list[Send] = field(default_factory=list)
-    located: Located | None = None
-    stored: int = 0
-    attempts: int = 0
-    busy: bool = False
-    last_error: str = ""
-
-    def next_batch(self) -> list[Send]:
-        """Return what to append next: the batch to be repeated, or a new one of what waits."""
-        if not self.batch:
-            count = size = 0
-            while self.waiting and (not self.batch or (count < BATCH_MESSAGES and size < BATCH_PAYLOAD_BYTES)):
-                self.batch.append(self.waiting.popleft())
-                count += len(self.batch[-1].payloads)
-                size += sum(map(len, self.batch[-1].payloads))
-        return self.batch
-
-    def payloads(self) -> list[bytes]:
-        """Return the batch's payloads in order."""
-        return [payload for send in self.batch for payload in send.payloads]
+_RUNS = itertools.count(1)
 
 
 class Producer:
@@ -99,14 +48,23 @@ class Producer:
 
     Args:
         resolver: where order params live.
-        name: of this producer *and this run of it*: numbering starts at 1, so a second run needs another name (else
-            its messages would be taken for repetitions of the first run's).
+        name: of this producer. Shards know it as `name/run`.
+        run: tells runs of the same producer apart, since each numbers from 1: were it the same again, the second run's
+            messages would be taken for repetitions of the first one's. None makes one from process id and clock.
         timeout_s: how long `send` waits; the messages stay queued, and are repeated, until `close`.
         create: place order params that are unknown.
     """
 
-    def __init__(self, resolver: Resolver, name: str, *, timeout_s: float = 60.0, create: bool = True) -> None:
-        self.name = name
+    def __init__(
+        self,
+        resolver: Resolver,
+        name: str,
+        *,
+        run: str | None = None,
+        timeout_s: float = 60.0,
+        create: bool = True,
+    ) -> None:
+        self.name = f"{name}/{_new_run() if run is None else run}"
         self._resolver = resolver
         self._timeout_s = timeout_s
         self._create = create
@@ -215,11 +173,11 @@ class Producer:
                 self._refused(outbox, error)
             return
         for outbox, outcome in zip(taken, answered.outcomes, strict=True):
-            error = error_of(status_pb2.Status.FromString(outcome.error)) if outcome.error else None
-            if error is None:
+            refusal = error_of(status_pb2.Status.FromString(outcome.error)) if outcome.error else None
+            if refusal is None:
                 self._stored(outbox, outcome.ok.last_seq)
             else:
-                self._refused(outbox, error)
+                self._refused(outbox, refusal)
 
     def _request(self, outbox: Outbox) -> pb.AppendRequest:
         assert outbox.located is not None
@@ -278,6 +236,10 @@ class Producer:
         for send in sends:
             _fail(send.future, error)
         self._go_on(outbox)
+
+
+def _new_run() -> str:
+    return f"{os.getpid():x}-{int(wall_time_s() * 1e6):x}-{next(_RUNS)}"
 
 
 def _shard_of(outbox: Outbox) -> str:

@@ -105,7 +105,7 @@ def redirected(error: MovedError) -> Located:
 
 def backoff_s(attempt: int) -> float:
     """Return how long to wait before attempt 1, 2, ...: 2 ms doubling up to 100 ms, without jitter."""
-    return min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** min(attempt - 1, 10))
+    return min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2.0 ** min(attempt - 1, 10))
 
 
 class DataStubs:

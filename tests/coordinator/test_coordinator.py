@@ -12,6 +12,7 @@ from plb_ray.domain.migration import MigrationRequest, MigrationStep
 from plb_ray.errors import (
     BadInputError,
     MigrationConflictError,
+    OutcomeUnknownError,
     RetryableError,
     ShardUnavailableError,
     StaleEpochError,
@@ -176,7 +177,7 @@ async def test_shards_keep_their_description():
 )
 async def test_refused_migrations(wrong, error, text):
     """A request that cannot be carried out is refused with the reason, and leaves no trace."""
-    world, coordinator = await started()
+    _, coordinator = await started()
     await coordinator.allocate("x", ["a"])
     with pytest.raises(error, match=text):
         await anext(aiter(coordinator.migrate(replace(request(), **wrong))))
@@ -289,7 +290,7 @@ async def test_recent_migrations():
     world.produce("x", 5)
     await world.migrate("x", "a", "b", "m1")
     world.clock.advance(1)
-    task, go_on = await held_at(world, "a.pause/after", request_id="m2", source="b", destination="a")
+    task, go_on = await held_at(world, "b.pause/after", request_id="m2", source="b", destination="a")
     del task
     listed = await coordinator.migrations(10)
     assert [record.migration_id for record in listed] == ["m2", "m1"]
@@ -330,17 +331,42 @@ async def test_slow_watcher_gets_everything_again(monkeypatch):
 
 
 async def test_pause_is_measured():
-    """The pause spans from before PAUSE to the resume, and a rolled back migration has one too."""
+    """The pause spans from before PAUSE to the resume, and a migration rolled back while paused has one too."""
     world, coordinator = await started()
     await coordinator.allocate("x", ["a"])
     assert 0 <= (await world.migrate("x", "a", "b")).pause_ms < 1000
-    task, go_on = await held_at(world, "a.pause/after", request_id="m2", source="b", destination="a")
-    go_on.set()
-    await task
-    world.plan["b.pause/after"] = asyncio.Event().wait
-    task = asyncio.create_task(world.migrate("x", "a", "c", "m3"))
-    await coordinator.settled()
-    assert (await task).pause_ms is not None
+    world.plan["b.pause/after"] = OutcomeUnknownError("lost")
+    undone = await world.migrate("x", "b", "c", "m2")
+    assert undone.step is MigrationStep.ABORTED
+    assert 0 <= undone.pause_ms < 1000
+    world.plan["c.copy_backlog/before"] = ShardUnavailableError("c", "memory:c", "lost")
+    assert (await world.migrate("x", "b", "c", "m3")).pause_ms is None
+
+
+async def test_closing_tells_the_followers():
+    """Who follows a migration when the coordinator stops is told to come back, even if it had not begun to run."""
+    world, coordinator = await started()
+    await asyncio.gather(*(coordinator.allocate(name, ["a"]) for name in "xy"))
+    task, _ = await held_at(world, "a.pause/after")
+    following = coordinator.migrate(request("y", request_id="m2"))
+    await anext(following)
+    await coordinator.close()
+    with pytest.raises(RetryableError, match="repeat the request"):
+        await task
+    with pytest.raises(RetryableError, match="repeat the request"):
+        await anext(following)
+    await world.start()
+    await world.settle()
+    await world.check("x", "y")
+
+
+async def test_the_next_migration_can_follow_at_once():
+    """Whoever has seen the last record of a migration can start the next one of that order param."""
+    world, coordinator = await started()
+    await coordinator.allocate("x", ["a"])
+    for number in range(6):
+        source, destination = ("a", "b") if number % 2 == 0 else ("b", "a")
+        assert (await world.migrate("x", source, destination, f"m{number}")).step is MigrationStep.DONE
 
 
 async def test_a_shard_that_was_removed():

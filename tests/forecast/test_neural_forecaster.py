@@ -103,6 +103,17 @@ def test_too_short_a_history_is_refused():
         NeuralForecaster(TINY).fit(history_of(np.ones((2, 10))), SHORT)
 
 
+def test_an_hour_that_training_never_saw_does_not_spoil_the_forecast():
+    """Trained on a steady first half of a day, it foresees the steady second half as steady, whatever the clock says."""
+    rng = np.random.default_rng(8)
+    history = history_of(rng.uniform(9, 11, (6, 720)), step_s=60)
+    forecaster = NeuralForecaster(NetworkParams(lookback=12, margin=2, hidden=48, steps=150, batch=64, budget_s=100.0))
+    forecaster.fit(before(history, 360), SHORT.__class__("short", 60, 5))
+    for cut in range(420, 720, 60):
+        median = forecaster.predict(before(history, cut)).at_level(0.5)
+        assert (np.abs(median - 10) < 1).all()
+
+
 def test_an_untrained_network_says_so():
     """Predict before fit is an error of the port, not an AttributeError."""
     with pytest.raises(NoForecastError, match="not trained"):

@@ -1,6 +1,6 @@
 import numpy as np
 
-from models.windows import CALENDAR, PROFILES, Windows, WindowShape
+from models.windows import CALENDAR, PROFILES, Seen, Windows, WindowShape
 from tests.forecast.synthetic import DAY, history_of, seasonal_history
 
 SHAPE = WindowShape(lookback=6, horizon=3, margin=2)
@@ -55,3 +55,18 @@ def test_size_does_not_matter():
     large, larger = Windows(history_of(history.messages_per_s * 1e6), SHAPE).inputs(*at)
     np.testing.assert_allclose(small, large, rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(larger / scale, 1e6, rtol=1e-4)
+
+
+def test_what_a_history_cannot_teach_is_hidden():
+    """Of half a day no profile and no cycle was met; of ten days all but the time of the week.
+
+    With the former, inputs are the past rates and nothing else, even where a longer history would have more to show.
+    """
+    windows = Windows(seasonal_history(order_params=1, days=16), SHAPE)
+    assert windows.seen(10, DAY // 2) == Seen(False, False, False, False, False)
+    assert windows.seen(7 * DAY, 10 * DAY) == Seen(time_of_week=False)
+    assert windows.seen(7 * DAY, 15 * DAY) == Seen()
+    at = np.array([0]), np.array([15 * DAY])
+    limited, _ = windows.limited_to(windows.seen(10, DAY // 2)).inputs(*at)
+    np.testing.assert_array_equal(limited[:, : SHAPE.lookback], windows.inputs(*at)[0][:, : SHAPE.lookback])
+    assert not limited[:, SHAPE.lookback :].any()

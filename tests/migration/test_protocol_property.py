@@ -79,6 +79,19 @@ class Migrations(RuleBasedStateMachine):
         error = OutcomeUnknownError("lost") if reply else ShardUnavailableError("?", "?", "lost")
         self.world.plan[f"{method}/{'after' if reply else 'before'}"] = error
 
+    @rule(name=names, destination=shards, method=methods, reply=st.booleans())
+    def lose_a_call_of_a_migration(self, name, destination, method, reply):
+        """Among shards that are all up a migration loses a call, and is given the time to cope with it."""
+        self.restart_all_shards()
+        self.lose_a_call(method, reply)
+        self.migrate(name, destination)
+        self._do(_turns(150))
+
+    @rule()
+    def restart_all_shards(self):
+        for shard in self.world.shards.values():
+            shard.restart()
+
     @rule(name=names, destination=shards, ahead=st.integers(0, 60))
     def crash_in_a_migration(self, name, destination, ahead):
         """The process ends at some boundary of a migration, and a new one takes over at once."""
@@ -134,7 +147,7 @@ def test_any_history():
     run_state_machine_as_test(
         Migrations,
         settings=settings(
-            max_examples=150,
+            max_examples=100,
             stateful_step_count=40,
             deadline=None,
             derandomize=True,

@@ -213,6 +213,18 @@ async def test_refusals_do_not_spoil_the_numbering(tmp_path):
         await producer.close()
 
 
+async def test_a_second_run_of_a_producer_is_not_taken_for_the_first(tmp_path):
+    """A producer that starts again under its old name stores new messages; the same run repeated stores none."""
+    async with real_shards(tmp_path) as [shard]:
+        resolver = TableResolver([shard])
+        await shard.control.open("K", 1)
+        resolver.place("K", shard)
+        for run, last_seq in ((None, 1), (None, 2), ("x", 3), ("x", 3)):
+            producer = Producer(resolver, "p", run=run)
+            assert (await producer.send("K", [b"x"])).last_seq == last_seq
+            await producer.close()
+
+
 async def test_a_second_consumer_takes_over(tmp_path):
     """When a consumer stops, another one goes on where it was, without a gap and without a repetition."""
     async with real_shards(tmp_path) as [shard]:

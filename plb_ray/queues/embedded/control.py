@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 DRAIN_CHUNK = 400
 
 
-class ControlService(ShardControlServicer):  # type: ignore[misc]  # generated code has no types
+class ControlService(ShardControlServicer):
     """See the comments in queue.proto; errors are raised as `PlbError`."""
 
     def __init__(self, shard: Shard) -> None:

@@ -11,7 +11,7 @@ from plb_ray.errors import PausedError, PlbError, UnknownOrderParamError
 from plb_ray.migration.ports import CopyProgress, Ownership
 from plb_ray.queues.embedded import messages, operations
 from plb_ray.queues.embedded.delivery import Limits
-from plb_ray.queues.embedded.ownership import RETRY_IMPORTING_MS
+from plb_ray.queues.embedded.ownership import RETRY_MS
 from plb_ray.rpc import convert
 from plb_ray.rpc.channel import BATCH_BYTES
 from plb_ray.rpc.errors import status_of
@@ -31,7 +31,7 @@ STREAM_IN_FLIGHT = 100  # appends of one AppendStream that are not answered yet
 log = logging.getLogger(__name__)
 
 
-class DataService(ShardDataServicer):  # type: ignore[misc]  # generated code has no types
+class DataService(ShardDataServicer):
     """See the comments in queue.proto; errors are raised as `PlbError`."""
 
     def __init__(self, shard: Shard) -> None:
@@ -81,7 +81,7 @@ class DataService(ShardDataServicer):  # type: ignore[misc]  # generated code ha
         if record.ownership is Ownership.NONE:
             raise UnknownOrderParamError(record.order_param)
         if record.ownership is Ownership.IMPORTING:
-            raise PausedError(record.order_param, RETRY_IMPORTING_MS)
+            raise PausedError(record.order_param, RETRY_MS)
         first_seq = max(request.after_seq, record.acked_seq) + 1
         limit = messages.chunk_of(request.chunk_messages, EXPORT_CHUNK)
         chunks = self._shard.export(record.order_param, first_seq, record.last_seq, limit, BATCH_BYTES)

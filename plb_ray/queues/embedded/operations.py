@@ -79,7 +79,11 @@ def transition(step: Callable[[Record, float], Record]) -> Operation:
 
 @dataclass(frozen=True)
 class Append:
-    """Messages of one producer, numbered from `first_producer_seq`. Answers (last sequence, all were there already)."""
+    """Messages of one producer, numbered from `first_producer_seq`. Answers (last sequence, all were there already).
+
+    A repetition of the producer's newest append answers that append's sequence. One of an older append answers the
+    newest sequence too, since only that is remembered: a producer that wants to know waits for each answer.
+    """
 
     epoch: int
     producer: str

@@ -30,8 +30,7 @@ from plb_ray.errors import (
 )
 from plb_ray.migration.ports import OrderParamState, Ownership, SealRecord
 
-RETRY_IMPORTING_MS = 5
-RETRY_PAUSED_MS = 5
+RETRY_MS = 5
 
 
 @dataclass(frozen=True)
@@ -112,10 +111,10 @@ def require(record: Record, epoch: int, *, append: bool) -> None:
         case Ownership.SEALED:
             raise moved(record)
         case Ownership.IMPORTING:
-            raise PausedError(record.order_param, RETRY_IMPORTING_MS)
+            raise PausedError(record.order_param, RETRY_MS)
     _require_epoch(record, epoch)
     if append and record.ownership is Ownership.PAUSED:
-        raise PausedError(record.order_param, RETRY_PAUSED_MS)
+        raise PausedError(record.order_param, RETRY_MS)
 
 
 def moved(record: Record) -> MovedError:
@@ -242,10 +241,8 @@ def redirected(record: Record, epoch: int, shard_id: str, endpoint: str) -> Reco
             return record
         return replace(record, moved_to_shard=shard_id, moved_to_endpoint=endpoint, moved_epoch=epoch)
     if epoch > record.epoch:
-        raise MigrationConflictError(
-            f"{record.order_param!r} is {record.ownership} here at epoch {record.epoch}; it cannot also live on "
-            f"{shard_id!r} at epoch {epoch}"
-        )
+        here = f"{record.order_param!r} is {record.ownership} here at epoch {record.epoch}"
+        raise MigrationConflictError(f"{here}; it cannot also live on {shard_id!r} at epoch {epoch}")
     return record
 
 

@@ -40,6 +40,7 @@ class ShardProcess:
         self.endpoint = ""
         self._listen = listen
         self._process: asyncio.subprocess.Process | None = None
+        self._drain: asyncio.Task[None] | None = None
 
     @property
     def shard_id(self) -> str:
@@ -119,8 +120,6 @@ class ShardProcess:
             with contextlib.suppress(OSError):
                 await process.stdin.wait_closed()
 
-    _drain: asyncio.Task[None] | None = None
-
     async def _failure(self) -> Exception:
         """Turn a child's last words into an error."""
         process = self._process
@@ -153,7 +152,7 @@ def _environment() -> dict[str, str]:
 async def _pass_on(process: asyncio.subprocess.Process) -> None:
     """Hand the child's log on to our standard error, so that its pipe never fills."""
     async for line in _err(process):
-        sys.stderr.buffer.write(line) if hasattr(sys.stderr, "buffer") else sys.stderr.write(line.decode())
+        sys.stderr.write(line.decode(errors="replace"))
 
 
 def _out(process: asyncio.subprocess.Process) -> asyncio.StreamReader:

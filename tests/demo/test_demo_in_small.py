@@ -1,0 +1,67 @@
+"""`plb demo` as a user runs it, in small: real Ray, real shards, both arms, table and JSON."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.demo, pytest.mark.ray, pytest.mark.shards, pytest.mark.timeout(400)]
+ARM_KEYS = {
+    "sent",
+    "consumed",
+    "order_violations",
+    "lost",
+    "duplicates",
+    "overload_shard_seconds",
+    "delay_ms",
+    "migrations",
+    "pause_ms",
+}
+
+
+def plb(*arguments: str, cwd: Path, timeout_s: float = 350) -> subprocess.CompletedProcess:
+    command = [str(Path(sys.executable).parent / "plb"), *arguments]
+    environment = {**os.environ, "COLUMNS": "120"}
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+def test_both_arms_on_the_packaged_sample(tmp_path):
+    """Both arms see the same messages, nothing is lost, doubled or reordered, and only `predictive` migrates."""
+    result = tmp_path / "result.json"
+    options = ["--order-params", "60", "--bins", "16", "--seconds-per-bin", "1", "--json", str(result)]
+    done = plb("demo", *options, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "dashboard: http://127.0.0.1:" in done.stdout
+    assert "shard-seconds over capacity" in done.stdout
+    arms = json.loads(result.read_text())["arms"]
+    assert list(arms) == ["static", "predictive"]
+    for arm in arms.values():
+        assert set(arm) == ARM_KEYS
+        assert arm["sent"] == arm["consumed"] > 500
+        assert (arm["order_violations"], arm["lost"], arm["duplicates"]) == (0, 0, 0)
+    assert arms["static"]["sent"] == arms["predictive"]["sent"]
+    assert arms["static"]["overload_shard_seconds"] > 0
+    assert arms["static"]["migrations"] == {"planned": 0, "completed": 0, "rolled_back": 0}
+    assert arms["predictive"]["migrations"]["completed"] > 0
+
+
+def test_a_malformed_trace_is_refused_before_anything_starts(tmp_path):
+    """One sentence on standard error, the exit code of bad input, no traceback."""
+    bad = tmp_path / "bad.csv"
+    bad.write_text("order_param,ts,messages\na,2020-01-01T00:00Z,-1\n")
+    done = plb("demo", "--trace", str(bad), cwd=tmp_path, timeout_s=60)
+    assert done.returncode == 2
+    assert str(bad) in done.stderr.replace("\n", "")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_state_folder_in_use_is_refused(tmp_path):
+    """An earlier demo's state is not mixed with a new one's."""
+    (tmp_path / "state").mkdir()
+    (tmp_path / "state" / "something").write_text("x")
+    done = plb("demo", "--state", str(tmp_path / "state"), cwd=tmp_path, timeout_s=60)
+    assert done.returncode == 2
+    assert "not empty" in done.stderr

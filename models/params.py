@@ -40,7 +40,7 @@ class NetworkParams:
     batch: int = 256
     learning_rate: float = 2e-3
     weight_decay: float = 0.1
-    budget_s: float = 25.0
+    budget_s: float = 20.0
     threads: int = 1
     seed: int = 1
 
@@ -79,7 +79,7 @@ _RANGES: dict[str, tuple[float, float]] = {
 SHORT_PARAMS = NetworkParams()
 """The short horizon, on which the plan stands."""
 
-MEDIUM_PARAMS = NetworkParams(lookback=48, margin=0, steps=600, budget_s=12.0)
+MEDIUM_PARAMS = NetworkParams(lookback=48, margin=0, steps=600, budget_s=8.0)
 """The medium horizon, hourly: two days back. A history of weeks holds few windows of hours, so fewer steps."""
 
 

@@ -16,8 +16,6 @@ from plb_ray.rpc.v1 import queue_pb2 as pb
 from plb_ray.rpc.v1.queue_pb2_grpc import QueueControlStub, ShardDataStub
 
 if TYPE_CHECKING:
-    import grpc
-
     from plb_ray.errors import MovedError
 
 BACKOFF_FIRST_S = 0.002
@@ -112,7 +110,7 @@ class DataStubs:
     """One `ShardData` stub per endpoint, made when first asked for."""
 
     def __init__(self) -> None:
-        self._channels: dict[str, grpc.aio.Channel] = {}
+        self._channels: dict[str, Any] = {}
         self._stubs: dict[str, Any] = {}
 
     def stub(self, endpoint: str) -> Any:

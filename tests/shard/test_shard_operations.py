@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plb_ray import errors
@@ -25,6 +25,7 @@ def message(seq):
     return StoredMessage(seq, "p", seq, b"x" * 10, 1.0)
 
 
+@settings(deadline=None)  # a busy machine is no failure
 @given(st.lists(st.tuples(st.sampled_from("pq"), st.integers(1, 12), st.integers(1, 5)), max_size=30))
 def test_appends_are_gap_free_and_stored_once(calls):
     """Whatever producers repeat, overlap or skip, sequences have no gaps and each producer's number is stored once."""

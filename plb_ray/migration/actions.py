@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
     from plb_ray.domain.migration import MigrationRecord
-    from plb_ray.migration.ports import JournalPort, MappingPort, OrderParamState, SealRecord, ShardPort
+    from plb_ray.migration.ports import JournalPort, MappingPort, SealRecord, ShardPort
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,6 @@ class Actions:
         self._around = around
         self._note = note
         self._paused_at_s: float | None = None
-        self._paused: OrderParamState | None = None
         self._do: dict[Command, Callable[[], Awaitable[Outcome]]] = {
             Command.PRECOPY: self._precopy,
             Command.PAUSE: self._pause,
@@ -105,7 +104,7 @@ class Actions:
         record = self._record
         self._paused_at_s = self._around.monotonic_s()
         lease_ms = self._around.settings.lease_ms
-        self._paused = await self._source.pause(record.order_param, record.migration_id, record.epoch, lease_ms)
+        await self._source.pause(record.order_param, record.migration_id, record.epoch, lease_ms)
         return Outcome(Event.PAUSED)
 
     async def _copy_tail(self) -> Outcome:
@@ -113,9 +112,9 @@ class Actions:
         paused_now = self._record.step is MigrationStep.PAUSED
         async with asyncio.timeout(self._around.settings.lease_ms / 1000 if paused_now else None):
             copied_seq = await self._copy()
-        paused = self._paused
-        if paused is not None and max(copied_seq, paused.acked_seq) < paused.last_seq:
-            return Outcome(Event.FAILED, f"the destination has messages up to {copied_seq} of {paused.last_seq}")
+            source = await self._source.state(self._record.order_param)  # acks go on, so the cursor may have passed the tail
+        if max(copied_seq, source.acked_seq) < source.last_seq:
+            return Outcome(Event.FAILED, f"the destination has messages up to {copied_seq} of {source.last_seq}")
         return Outcome(Event.COPIED)
 
     async def _seal(self) -> Outcome:

@@ -67,7 +67,13 @@ class ShardProcess:
         """
         assert not self.running, "it runs already"
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *self._arguments(), stdin=PIPE, stdout=PIPE, stderr=PIPE, env=_environment()
+            sys.executable,
+            *self._arguments(),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=_environment(),
+            start_new_session=True,  # Ctrl-C in a terminal is for the parent, which ends its shards in its own time
         )
         self._process = process
         try:

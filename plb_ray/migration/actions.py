@@ -65,6 +65,7 @@ class Actions:
         self._around = around
         self._note = note
         self._paused_at_s: float | None = None
+        self._tail_seq = 0  # last message when PAUSE was accepted
         self._do: dict[Command, Callable[[], Awaitable[Outcome]]] = {
             Command.PRECOPY: self._precopy,
             Command.PAUSE: self._pause,
@@ -104,7 +105,8 @@ class Actions:
         record = self._record
         self._paused_at_s = self._around.monotonic_s()
         lease_ms = self._around.settings.lease_ms
-        await self._source.pause(record.order_param, record.migration_id, record.epoch, lease_ms)
+        paused = await self._source.pause(record.order_param, record.migration_id, record.epoch, lease_ms)
+        self._tail_seq = paused.last_seq
         return Outcome(Event.PAUSED)
 
     async def _copy_tail(self) -> Outcome:
@@ -112,7 +114,9 @@ class Actions:
         paused_now = self._record.step is MigrationStep.PAUSED
         async with asyncio.timeout(self._around.settings.lease_ms / 1000 if paused_now else None):
             copied_seq = await self._copy()
-            source = await self._source.state(self._record.order_param)  # acks go on, so the cursor may have passed the tail
+            if copied_seq >= self._tail_seq:
+                return Outcome(Event.COPIED)
+            source = await self._source.state(self._record.order_param)  # acks go on: the rest may need no copy any more
         if max(copied_seq, source.acked_seq) < source.last_seq:
             return Outcome(Event.FAILED, f"the destination has messages up to {copied_seq} of {source.last_seq}")
         return Outcome(Event.COPIED)

@@ -39,7 +39,7 @@ class BalancerSettings:
         medium_hours: how many hours of the medium horizon a plan must also fit; 0 plans on the short horizon alone.
         budget_moves: most moves in one tick.
         solver_budget_s: time for the solver in one tick.
-        migrations_in_flight: most migrations at once.
+        migrations_in_flight: most migrations at once; they share disks and the coordinator, so more make each pause longer.
         lease_ms: how long a source stays paused if the balancer dies; must cover the copy of a migration's tail.
     """
 
@@ -52,7 +52,7 @@ class BalancerSettings:
     medium_hours: Annotated[int, Field(ge=0, le=24)] = 0
     budget_moves: Count = 16
     solver_budget_s: Seconds = 0.3
-    migrations_in_flight: Count = 4
+    migrations_in_flight: Count = 2
     lease_ms: Annotated[int, Field(ge=100, le=600_000)] = 5000
 
 

@@ -12,6 +12,8 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from plb_ray.simulation.events import packaged_events, within
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from service.options import DemoOptions
 
 REFRESH_S = 0.5
+DAY_S = 86_400
 BAR_CELLS = 20
 FULL = "cpu_cores"
 
@@ -43,6 +46,10 @@ def told_stage(console: Console, stage: Stage, options: DemoOptions) -> None:
         f"{int(stage.window.sum()):,} messages in {wall_s:.0f} s ({stage.speed:.0f} x real time) "
         f"per arm: {', '.join(options.arms)}"
     )
+    if options.trace is None:
+        end_s = stage.start_s + stage.bins * stage.trace.step_s
+        for event in within(packaged_events(), stage.start_s - DAY_S, end_s + DAY_S):
+            console.print(f"calendar: {event.name}, {datetime.fromtimestamp(event.start_s, UTC):%Y-%m-%d}")
 
 
 class Screen:

@@ -7,8 +7,9 @@ Nothing here looks at what a balancer will do. The rules, the same for every tra
                   (peak of the total rate in the window) / (shards x utilisation)
                   (largest rate of one order param in the window) / LARGEST_SHARE
               so the cluster as a whole has room, and every order param fits one shard: what congests is the mapping
-    window    in the last quarter of the trace (so that there is history before it), the one in which hashing puts shards
-              over capacity for the longest: a window without congestion has nothing to foresee
+    window    in the last quarter of the trace (so that there is history before it), of the windows with at least half the
+              quarter's mean traffic the one in which hashing puts shards over capacity for the longest: a window without
+              congestion has nothing to foresee, and one without traffic has nothing to show
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from plb_ray.simulation.trace import Trace  # noqa: TC001  dataclass field, kept
 
 LARGEST_SHARE = 0.87
 LAST_PART = 0.75
+LEAST_TRAFFIC = 0.5
 WINDOW_STEP_BINS = 6
 
 
@@ -154,9 +156,12 @@ def _chosen_window(trace: Trace, rules: StageRules, owner: np.ndarray) -> int:
     """Return the first bin of the window in which hashing congests for the longest (the first of equals)."""
     lowest = max(rules.bins, int(trace.bins * LAST_PART))
     per_shard = np.stack([trace.counts[owner == shard].sum(axis=0) for shard in range(rules.shards)])  # (S, T)
+    enough = float(trace.counts[:, lowest:].sum(axis=0).mean()) * rules.bins * LEAST_TRAFFIC
     best, best_overload = lowest, -1
     for first in range(lowest, trace.bins - rules.bins + 1, WINDOW_STEP_BINS):
         window = trace.counts[:, first : first + rules.bins]
+        if window.sum() < enough:
+            continue
         overload = int((per_shard[:, first : first + rules.bins] > _capacity_per_bin(window, rules)).sum())
         if overload > best_overload:
             best, best_overload = first, overload

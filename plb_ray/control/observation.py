@@ -37,7 +37,7 @@ class Observation:
         shards: S shards.
         mapping: who owns what.
         snapshot: counters and use.
-        history: (K, T) rates of the order params that are both placed and known to the history.
+        history: (K, T) rates of the order params that are known to it and placed on one of `shards`.
         owner: (K,) index of the owning shard.
         arriving: (K, R) load that the last step's arrivals stand for.
         served_per_s: messages served per second since the look before, by shard.
@@ -83,7 +83,7 @@ class Observer:
             raise ShardUnavailableError(shard_id, "its endpoint", why)
         self._note_rates(snapshot)
         served = self._learn(snapshot)
-        history = self._placed(self._history.window(self._lookback_steps), mapping)
+        history = placed_on(shards, mapping, self._history.window(self._lookback_steps))
         owner = owner_index(history.order_params, mapping, shards)
         arriving = self.cost.load(history.order_params, last_rates(history))
         observation = Observation(shards, mapping, snapshot, history, owner, arriving, served)
@@ -108,13 +108,17 @@ class Observer:
             for shard in snapshot.shards
         }
 
-    def _placed(self, history: RateHistory, mapping: Mapping) -> RateHistory:
-        return history.rows(tuple(name for name in history.order_params if name in mapping.placements))
-
     def _note_past(self, seen: Observation) -> None:
         share = per_shard(seen.arriving, seen.owner, len(seen.shards)) / capacities(seen.shards)
         for row, shard in enumerate(seen.shards):
             self.past[shard.shard_id].append((seen.snapshot.at_s, float(share[row, CPU])))
+
+
+def placed_on(shards: tuple[Shard, ...], mapping: Mapping, history: RateHistory) -> RateHistory:
+    """Return the history of what lives on these shards; a shard that has never been reached holds what cannot be planned."""
+    known = {shard.shard_id for shard in shards}
+    placements = mapping.placements
+    return history.rows(tuple(n for n in history.order_params if n in placements and placements[n].owner in known))
 
 
 def last_rates(history: RateHistory) -> NDArray[np.float64]:

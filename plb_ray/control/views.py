@@ -32,7 +32,6 @@ class Admission(StrEnum):
     ADMITTED = "admitted"
     DRY_RUN = "dry_run"
     MODE_FORBIDS = "mode_forbids"
-    TOO_MANY_IN_FLIGHT = "too_many_in_flight"
     PLAN_REFUSED = "plan_refused"
 
 
@@ -112,6 +111,7 @@ class BalancerStatus:
         ready: the mapping is recovered and a first tick is done.
         training: per horizon.
         last_error: what went wrong in the last tick, in one sentence; empty if nothing did.
+        migrations_active, migrations_done, migrations_rolled_back: of the most recent 1,000.
         restarts: how often the control actor took over from a predecessor on this journal.
     """
 

@@ -241,3 +241,14 @@ def test_a_decision_is_plain_json(tmp_path):
     decision = asyncio.run(world.steps(6, STEADY))
     world.history.close()
     assert json.loads(json.dumps(decision_document(decision)))["plan"]["status"] == "not_needed"
+
+
+async def test_an_order_param_on_a_shard_never_reached_is_left_out(world):
+    """A mapping may name a shard that has not been seen since the start; the others are planned all the same."""
+    await world.steps(3, STEADY)
+    world.queue.owners["c"] = "s9"
+    world.clock.at_s += STEP_S
+    await world.loop.tick()
+    status = await world.loop.status()
+    assert status.last_error == ""
+    assert sum(shard.order_params for shard in status.shards) == 2

@@ -101,7 +101,7 @@ def default_decision() -> Decision:
         Move("tenant/7/orders", HOT, "shard-1", "p90 at 14:10 would put shard-3 at 104 % of CPU"),
     )
     plan = Plan(PlanStatus.FEASIBLE, moves, 2.0, 1.0, 0.31, 0.0, (), 0.043)
-    admitted = (AdmittedMove(moves[0], Admission.ADMITTED), AdmittedMove(moves[1], Admission.TOO_MANY_IN_FLIGHT))
+    admitted = (AdmittedMove(moves[0], Admission.ADMITTED), AdmittedMove(moves[1], Admission.MODE_FORBIDS))
     return Decision(85, NOW_S, Mode.PREDICTIVE, plan, admitted, (), {"neural": 37, "seasonal_naive": 4}, 0.12)
 
 

@@ -13,7 +13,7 @@ START = {"order_param": "LGA-ATL", "destination": "shard-2"}
 async def test_latest_plan_has_reasons_bound_and_fate(http):
     """The plan shows each move with its reason and what became of it, the bound and the gap."""
     plan = (await http.get("/v1/plans/latest")).json()
-    assert [move["admission"] for move in plan["moves"]] == ["admitted", "too_many_in_flight"]
+    assert [move["admission"] for move in plan["moves"]] == ["admitted", "mode_forbids"]
     assert plan["moves"][0]["reason"] == "p90 at 14:10 would put shard-3 at 112 % of CPU"
     assert (plan["cost"], plan["bound"], plan["gap"], plan["status"]) == (2.0, 1.0, 0.5, "feasible")
     assert plan["sources"] == {"neural": 37, "seasonal_naive": 4}

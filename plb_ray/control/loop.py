@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plb_ray.clock import monotonic_s
+from plb_ray.control.mover import Mover
 from plb_ray.control.observation import Observation, Observer
 from plb_ray.control.pictures import shard_views
 from plb_ray.control.views import Admission, AdmittedMove, BalancerStatus, Decision, Mode, ShardView
-from plb_ray.domain.migration import MigrationRecord, MigrationRequest, MigrationStep
+from plb_ray.domain.migration import MigrationStep
 from plb_ray.domain.plan import Plan, PlanProblem, PlanStatus
 from plb_ray.domain.rates import Forecast, medium_horizon, short_horizon
-from plb_ray.errors import NoForecastError, PlbError, RolledBackError, UnknownOrderParamError
+from plb_ray.errors import NoForecastError, PlbError, UnknownOrderParamError
 from plb_ray.estimate.load import estimate_load
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from plb_ray.control.ports import DecisionLog, ForecasterPool, PlanChecker, Planner, Queue
     from plb_ray.domain.load import LoadEstimate
     from plb_ray.domain.mapping import Mapping
+    from plb_ray.domain.migration import MigrationRecord, MigrationRequest
     from plb_ray.domain.rates import OrderParamForecast
     from plb_ray.history.store import HistoryStore
     from plb_ray.settings import BalancerSettings
@@ -98,10 +100,8 @@ class ControlLoop:
         self._ticks = 0
         self._next_number = 0
         self._last_error = ""
-        self._on_their_way: dict[str, str] = {}
         self._moving: dict[str, str] = {}
-        self._commands: set[asyncio.Task[None]] = set()
-        self._permits = asyncio.Semaphore(settings.migrations_in_flight)
+        self._mover = Mover(parts.queue, settings.migrations_in_flight)
         self._trained_at_s: float | None = None
 
     async def run(self) -> None:
@@ -121,7 +121,9 @@ class ControlLoop:
     async def tick(self) -> Decision | None:
         """Make one pass. Returns the decision, or None when there is nothing to decide on yet."""
         started_s = monotonic_s()
-        self._moving = dict(self._on_their_way)  # before the look: what arrives meanwhile is not planned with a stale owner
+        self._moving = dict(
+            self._mover.on_their_way
+        )  # before the look: what arrives meanwhile is not planned with a stale owner
         self._seen = await self._observer.look()
         self._outlook = await self._foresee(self._seen)
         self._ticks += 1
@@ -133,13 +135,14 @@ class ControlLoop:
         self._decision = decision
         for admitted in decision.moves:
             if admitted.admission is Admission.ADMITTED:
-                self._command(admitted, decision.number)
+                self._mover.send(admitted.move, decision.number)
         return decision
 
     # ---- the steps of a tick
 
     async def _tick_safely(self) -> None:
         try:
+            self._mover.last_error = ""
             await self.tick()
             self._last_error = ""
         except PlbError as error:
@@ -214,30 +217,6 @@ class ControlLoop:
             budget_s=self._settings.solver_budget_s,
         )
 
-    def _command(self, admitted: AdmittedMove, number: int) -> None:
-        """Send one move; the request id makes it the same migration if it is sent again."""
-        move = admitted.move
-        request = MigrationRequest(
-            f"{number}-{move.order_param}", move.order_param, move.source, move.destination, move.reason
-        )
-        self._on_their_way[move.order_param] = move.destination
-        task = asyncio.create_task(self._migrate(request))
-        self._commands.add(task)
-        task.add_done_callback(self._commands.discard)
-
-    async def _migrate(self, request: MigrationRequest) -> None:
-        try:
-            async with self._permits:
-                async for record in self._parts.queue.migrate(request):
-                    LOG.info("migration %s %s", record.migration_id, record.step)
-        except RolledBackError as error:
-            LOG.warning("%s", error)
-        except PlbError as error:
-            self._last_error = f"migration {request.request_id}: {error}"
-            LOG.warning("migration %s: %s", request.request_id, error)
-        finally:
-            self._on_their_way.pop(request.order_param, None)
-
     # ---- the Balancer port
 
     async def status(self) -> BalancerStatus:
@@ -258,7 +237,7 @@ class ControlLoop:
             migrations_rolled_back=sum(record.step is MigrationStep.ABORTED for record in migrations),
             training=await self._parts.pool.training(),
             queue_endpoint=self._surroundings.queue_endpoint,
-            last_error=self._last_error,
+            last_error=self._last_error or self._mover.last_error,
             restarts=self._surroundings.restarts,
         )
 

@@ -1,0 +1,56 @@
+"""Sends admitted moves to the queue as migrations and knows which order params are on their way.
+
+A move is a task of its own, so a tick never waits for one. At most `in_flight` run at once, the others wait their turn; a
+move that waits counts as on its way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from plb_ray.domain.migration import MigrationRequest
+from plb_ray.errors import PlbError
+
+if TYPE_CHECKING:
+    from plb_ray.control.ports import Queue
+    from plb_ray.domain.plan import Move
+
+LOG = logging.getLogger("plb.control")
+
+
+class Mover:
+    """Use from one event loop.
+
+    Attributes:
+        on_their_way: destination of each order param whose move has not ended.
+        last_error: why the last refused migration could not be run; empty if none was refused since it was cleared.
+    """
+
+    def __init__(self, queue: Queue, in_flight: int) -> None:
+        self.on_their_way: dict[str, str] = {}
+        self.last_error = ""
+        self._queue = queue
+        self._permits = asyncio.Semaphore(in_flight)
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def send(self, move: Move, decision_number: int) -> None:
+        """Start a move. The request id names the decision, so sending it again joins the same migration."""
+        request_id = f"{decision_number}-{move.order_param}"
+        request = MigrationRequest(request_id, move.order_param, move.source, move.destination, move.reason)
+        self.on_their_way[move.order_param] = move.destination
+        task = asyncio.create_task(self._migrate(request))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _migrate(self, request: MigrationRequest) -> None:
+        try:
+            async with self._permits:
+                async for record in self._queue.migrate(request):
+                    LOG.info("migration %s %s", record.migration_id, record.step)
+        except PlbError as error:
+            self.last_error = f"migration {request.request_id}: {error}"
+            LOG.warning("%s", self.last_error)
+        finally:
+            self.on_their_way.pop(request.order_param, None)

@@ -121,9 +121,8 @@ class ControlLoop:
     async def tick(self) -> Decision | None:
         """Make one pass. Returns the decision, or None when there is nothing to decide on yet."""
         started_s = monotonic_s()
-        self._moving = dict(
-            self._mover.on_their_way
-        )  # before the look: what arrives meanwhile is not planned with a stale owner
+        # Before the look: what arrives while it is taken must not be planned with a stale owner.
+        self._moving = dict(self._mover.on_their_way)
         self._seen = await self._observer.look()
         self._outlook = await self._foresee(self._seen)
         self._ticks += 1

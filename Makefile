@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup check test demo proto e2e clean
+.PHONY: setup check test demo proto clean
 
 setup: $(READY)
 

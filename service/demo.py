@@ -70,6 +70,7 @@ def run_demo(options: DemoOptions, console: Console) -> int:
     Raises:
         PlbError: bad input, a port in use, or a part that does not start.
     """
+    _check_writable(options.json_path)
     stage = stage_of(options)
     told_stage(console, stage, options)
     with TemporaryDirectory(prefix="plb-demo-", ignore_cleanup_errors=True) as temporary:
@@ -107,6 +108,17 @@ def stage_of(options: DemoOptions) -> Stage:
         start_s=options.start_s,
     )
     return set_stage(trace.busiest(options.order_params), rules)
+
+
+def _check_writable(path: Path | None) -> None:
+    """Refuse a result file that could not be written, before minutes are spent on the result."""
+    if path is None:
+        return
+    try:
+        with path.open("a", encoding="utf-8"):
+            pass
+    except OSError as error:
+        raise BadInputError(f"--json {path}: cannot be written: {error.strerror}; give another file") from error
 
 
 def _own_folder(folder: Path) -> Path:

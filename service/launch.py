@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from plb_ray.errors import PlbError
 from plb_ray.queues.embedded.process import ShardProcess
 from plb_ray.queues.embedded.shard import ShardOptions
 from plb_ray.settings import ShardAddress
@@ -41,6 +42,7 @@ async def shard_processes(count: int, folder: Path, service_rate_per_s: float) -
     finally:
         if supervisor is not None:
             supervisor.cancel()
+            await asyncio.wait({supervisor})
         await asyncio.gather(*(shard.terminate() for shard in shards), return_exceptions=True)
 
 
@@ -50,7 +52,10 @@ async def _restart_the_dead(shards: list[ShardProcess]) -> None:
         for shard in shards:
             if not shard.running:
                 LOG.warning("shard %s died; starting it again", shard.shard_id)
-                await shard.start()
+                try:
+                    await shard.start()
+                except PlbError as error:  # the next round tries again
+                    LOG.warning("shard %s does not start: %s", shard.shard_id, error)
 
 
 @asynccontextmanager

@@ -101,6 +101,7 @@ async def build_balancer(spec: BalancerSpec) -> Runtime:
         journal = await open_journal(settings.state_dir / "journal.sqlite")
         held.push_async_callback(journal.close)
         history = open_history(settings)
+        held.callback(history.close)
         queue, endpoint = await _queue(spec, journal, held)
         clock: Clock = WallClock()
         if spec.replay is not None:

@@ -30,6 +30,7 @@ T = TypeVar("T")
 ACTOR_NAME = "plb-control"
 START_TIMEOUT_S = 60.0
 CLOSE_TIMEOUT_S = 10.0
+RETRY_BUILD_S = 1.0
 LOG = logging.getLogger(__name__)
 
 
@@ -67,6 +68,7 @@ class ControlHost:
         self._thread = LoopThread("plb-control")
         self._runtime = self._thread.submit(_awaited(build)).result(timeout=START_TIMEOUT_S)
         self._running = self._thread.submit(self._runtime.run())
+        self._running.add_done_callback(_end_process_if_failed)
 
     async def ask(self, method: str, *args: Any) -> Any:
         """Call one method of the `Balancer` port.
@@ -85,6 +87,23 @@ class ControlHost:
         await asyncio.wrap_future(self._thread.submit(self._runtime.close()))
 
 
+def _end_process_if_failed(running: Future[None]) -> None:
+    """A loop that has died must not leave a living actor behind: Ray starts a new one when the process ends."""
+    if not running.cancelled() and (error := running.exception()) is not None:
+        LOG.critical("the control loop died: %r", error)
+        os._exit(1)
+
+
+def _host_at_last(build: Callable[[], Awaitable[BalancerRuntime]]) -> ControlHost:
+    """Build after a restart, however long a port or a shard takes to come back: nobody is there to start it by hand."""
+    while True:
+        try:
+            return ControlHost(build)
+        except (PlbError, TimeoutError) as error:
+            LOG.warning("the control loop cannot start yet: %s", error)
+            threading.Event().wait(RETRY_BUILD_S)
+
+
 async def _awaited(build: Callable[[], Awaitable[BalancerRuntime]]) -> BalancerRuntime:
     return await build()
 
@@ -95,6 +114,9 @@ class _ControlActor:
     def __init__(self, build: Callable[[], Awaitable[BalancerRuntime]]) -> None:
         self._host: ControlHost | None = None
         self._failure: PlbError | None = None
+        if ray.get_runtime_context().was_current_actor_reconstructed:
+            self._host = _host_at_last(build)
+            return
         try:
             self._host = ControlHost(build)
         except PlbError as error:  # kept, so that the caller gets it as it is and not as "the actor died"

@@ -14,7 +14,7 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,9 +31,11 @@ from plb_ray.errors import NoForecastError, PlbError, UnknownOrderParamError
 from plb_ray.estimate.load import estimate_load
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from plb_ray.clock import Clock
     from plb_ray.control.ports import DecisionLog, ForecasterPool, PlanChecker, Planner, Queue
-    from plb_ray.domain.load import LoadEstimate
+    from plb_ray.domain.load import LoadEstimate, Shard
     from plb_ray.domain.mapping import Mapping
     from plb_ray.domain.migration import MigrationRecord, MigrationRequest
     from plb_ray.domain.rates import OrderParamForecast
@@ -114,7 +116,6 @@ class ControlLoop:
         step_s = self._settings.step_s
         for _ in itertools.repeat(None) if ticks is None else range(ticks):
             await self._tick_safely()
-            await self._train_if_due()
             next_boundary_s = (int(self._parts.clock.now_s()) // step_s + 1) * step_s
             await self._parts.clock.sleep_until(next_boundary_s)
 
@@ -122,7 +123,7 @@ class ControlLoop:
         """Make one pass. Returns the decision, or None when there is nothing to decide on yet."""
         started_s = monotonic_s()
         # Before the look: what arrives while it is taken must not be planned with a stale owner.
-        self._moving = dict(self._mover.on_their_way)
+        self._moving = await self._on_their_way()
         self._seen = await self._observer.look()
         self._outlook = await self._foresee(self._seen)
         self._ticks += 1
@@ -143,13 +144,21 @@ class ControlLoop:
         try:
             self._mover.last_error = ""
             await self.tick()
-            self._last_error = ""
+            await self._train_if_due()
+            self._last_error = self._parts.history.commit_error
         except PlbError as error:
             self._last_error = str(error)
             LOG.warning("tick failed: %s", error)
         except Exception as error:
             self._last_error = f"unexpected {type(error).__name__}: {error}"
             LOG.exception("tick failed")
+
+    async def _on_their_way(self) -> dict[str, str]:
+        """Return the destination of each order param that is being moved, whoever asked for it."""
+        self._mover.drop_waiting()
+        records = await self._parts.queue.migrations(RECENT_MIGRATIONS)
+        running = {record.order_param: record.destination for record in records if not record.step.terminal}
+        return {**running, **self._mover.on_their_way}
 
     async def _train_if_due(self) -> None:
         """Start a training when the last one is old; networks found trained at the start count as trained then."""
@@ -203,11 +212,11 @@ class ControlLoop:
         position = {shard.shard_id: index for index, shard in enumerate(seen.shards)}
         current = seen.owner.copy()
         for row, name in enumerate(names):
-            if (destination := self._moving.get(name)) is not None:
+            if (destination := self._moving.get(name)) in position:
                 current[row] = position[destination]
         return PlanProblem(
             estimate=estimate,
-            shards=seen.shards,
+            shards=tuple(_without_the_silent(seen)),
             current=current,
             movable=np.array([name not in self._moving for name in names]),
             headroom=self._settings.headroom,
@@ -302,6 +311,12 @@ class ControlLoop:
 def decision_document(decision: Decision) -> dict[str, object]:
     """Return a decision as plain JSON values."""
     return asdict(decision)
+
+
+def _without_the_silent(seen: Observation) -> Iterator[Shard]:
+    """Yield the shards; one that does not answer takes nothing new until it does."""
+    for shard in seen.shards:
+        yield replace(shard, draining=True) if shard.shard_id in seen.snapshot.missing else shard
 
 
 def _admission(mode: Mode, faults: tuple[str, ...]) -> Admission:

@@ -1,16 +1,18 @@
 """Sends admitted moves to the queue as migrations and knows which order params are on their way.
 
-A move is a task of its own, so a tick never waits for one. At most `in_flight` run at once, the others wait their turn; a
-move that waits counts as on its way.
+A move is a task of its own, so a tick never waits for one. At most `in_flight` run at once; the others wait their turn until
+the next tick, which plans anew on what it sees then. A move is over for the mover when the destination serves and the
+mapping says so: draining the source may take as long as the source is away.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from contextlib import aclosing
 from typing import TYPE_CHECKING
 
-from plb_ray.domain.migration import MigrationRequest
+from plb_ray.domain.migration import MigrationRequest, MigrationStep
 from plb_ray.errors import PlbError
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ class Mover:
     """Use from one event loop.
 
     Attributes:
-        on_their_way: destination of each order param whose move has not ended.
+        on_their_way: destination of each order param whose move has not ended or waits for its turn.
         last_error: why the last refused migration could not be run; empty if none was refused since it was cleared.
     """
 
@@ -34,21 +36,37 @@ class Mover:
         self._queue = queue
         self._permits = asyncio.Semaphore(in_flight)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: dict[str, asyncio.Task[None]] = {}
 
     def send(self, move: Move, decision_number: int) -> None:
         """Start a move. The request id names the decision, so sending it again joins the same migration."""
         request_id = f"{decision_number}-{move.order_param}"
         request = MigrationRequest(request_id, move.order_param, move.source, move.destination, move.reason)
         self.on_their_way[move.order_param] = move.destination
-        task = asyncio.create_task(self._migrate(request))
+        task = self._waiting[move.order_param] = asyncio.create_task(self._migrate(request))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def drop_waiting(self) -> None:
+        """Forget the moves that have not begun."""
+        for order_param, task in self._waiting.items():
+            task.cancel()
+            self.on_their_way.pop(order_param, None)
+        self._waiting.clear()
+
     async def _migrate(self, request: MigrationRequest) -> None:
+        async with self._permits:
+            self._waiting.pop(request.order_param, None)
+            await self._follow(request)
+
+    async def _follow(self, request: MigrationRequest) -> None:
+        """Run a migration until the destination serves. Leaving its stream cancels nothing."""
         try:
-            async with self._permits:
-                async for record in self._queue.migrate(request):
+            async with aclosing(self._queue.migrate(request)) as records:
+                async for record in records:
                     LOG.info("migration %s %s", record.migration_id, record.step)
+                    if record.step is MigrationStep.MAPPED:
+                        return
         except PlbError as error:
             self.last_error = f"migration {request.request_id}: {error}"
             LOG.warning("%s", self.last_error)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
     from plb_ray.domain.load import LoadSnapshot, Shard
@@ -25,7 +25,7 @@ class Queue(Protocol):
     async def shards(self) -> tuple[Shard, ...]: ...
     async def mapping(self) -> Mapping: ...
     async def load_metrics(self) -> LoadSnapshot: ...
-    def migrate(self, request: MigrationRequest) -> AsyncIterator[MigrationRecord]:
+    def migrate(self, request: MigrationRequest) -> AsyncGenerator[MigrationRecord, None]:
         """Start or join a migration and follow it; the last record is terminal. Raises the errors of `plb_ray.errors`."""
         ...
 

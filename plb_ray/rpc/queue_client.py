@@ -12,7 +12,7 @@ from plb_ray.rpc.v1 import queue_pb2 as pb
 from plb_ray.rpc.v1.queue_pb2_grpc import QueueControlStub
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from plb_ray.domain.load import LoadSnapshot, Shard
     from plb_ray.domain.mapping import Mapping
@@ -59,7 +59,7 @@ class QueueClient:
         found = await self._read(self._stub.GetLoadMetrics(pb.GetLoadMetricsRequest(), timeout=self._timeout_s))
         return convert.snapshot_from_pb(found)
 
-    async def migrate(self, request: MigrationRequest) -> AsyncIterator[MigrationRecord]:
+    async def migrate(self, request: MigrationRequest) -> AsyncGenerator[MigrationRecord, None]:
         """See `Queue`. A stream that breaks cancels nothing: call again with the same request to go on following."""
         call = self._stub.MigrateOrderParam(convert.migration_request_to_pb(request))
         async for message in answers(call, self._peer, mutating=True):

@@ -104,7 +104,9 @@ class OrderChecker:
             skipped = seq - seen.delivered_seq - 1
             self._note(Violation.SKIPPED, f"{order_param}: {skipped} messages jumped over before {seq}", skipped)
         last = seen.producer_seq.get(producer, 0)
-        if producer_seq != last + 1:
+        if producer_seq <= last:
+            self._note(Violation.DUPLICATED, f"{order_param}: {producer} number {producer_seq} again, as sequence {seq}")
+        elif producer_seq != last + 1:
             self._note(Violation.PRODUCER_ORDER, f"{order_param}: {producer} number {producer_seq} after {last}")
         seen.delivered_seq = seq
         seen.delivered += 1
@@ -123,6 +125,10 @@ class OrderChecker:
             if missing > 0:
                 violations[Violation.LOST] = violations.get(Violation.LOST, 0) + missing
                 examples.append(f"{order_param}: acknowledged up to {seen.acknowledged_seq}, delivered {seen.delivered_seq}")
+        unseen = self._sent - self._consumed - violations.get(Violation.LOST, 0)
+        if unseen > 0:  # acknowledged under a sequence that stood for another message
+            violations[Violation.LOST] = violations.get(Violation.LOST, 0) + unseen
+            examples.append(f"{unseen} messages more were acknowledged than were ever delivered")
         return Verdict(self._sent, self._consumed, violations, tuple(examples[:KEPT_EXAMPLES]))
 
     def _note(self, kind: Violation, example: str, count: int = 1) -> None:

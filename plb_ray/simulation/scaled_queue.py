@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncGenerator
 
     from plb_ray.clock import ScaledClock
     from plb_ray.control.ports import Queue
@@ -39,7 +39,7 @@ class ScaledQueue:
         at_s = self._clock.now_s()
         return replace(snapshot, at_s=at_s, shards=tuple(self._scaled(report, at_s) for report in snapshot.shards))
 
-    def migrate(self, request: MigrationRequest) -> AsyncIterator[MigrationRecord]:
+    def migrate(self, request: MigrationRequest) -> AsyncGenerator[MigrationRecord, None]:
         """See `Queue`. Pauses stay in real milliseconds."""
         return self._queue.migrate(request)
 

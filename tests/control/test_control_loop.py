@@ -10,8 +10,10 @@ from models.baseline import seasonal_naive
 from optimizer.checker import PlanVerifier
 from optimizer.planner import CpSatPlanner
 from plb_ray.control.loop import ControlLoop, Parts, Surroundings, decision_document
+from plb_ray.control.mover import Mover
 from plb_ray.control.views import Admission, Mode
-from plb_ray.domain.plan import PlanStatus
+from plb_ray.domain.migration import MigrationRecord, MigrationStep
+from plb_ray.domain.plan import Move, PlanStatus
 from plb_ray.errors import NoForecastError, UnknownOrderParamError
 from plb_ray.history.store import HistoryStore
 from plb_ray.settings import BalancerSettings
@@ -74,6 +76,7 @@ class World:
         decision = None
         for _ in range(count):
             decision = await self.loop.tick()
+            await asyncio.sleep(0)  # what was admitted begins before the next tick, as in real time
             self.queue.arrive(messages)
             self.clock.at_s += STEP_S
         decision = await self.loop.tick()
@@ -252,3 +255,63 @@ async def test_an_order_param_on_a_shard_never_reached_is_left_out(world):
     status = await world.loop.status()
     assert status.last_error == ""
     assert sum(shard.order_params for shard in status.shards) == 2
+
+
+async def test_a_silent_shard_is_given_nothing(world):
+    """The plan does not move anything to a shard that does not answer, however empty it is."""
+    world.queue.shard_ids = ("s0", "s1", "s2")
+    world.queue.owners["d"] = "s2"
+    await world.steps(2, {**STEADY, "a": 240, "b": 180})
+    world.queue.silent = {"s2"}
+    await world.steps(4, STEADY)
+    assert {record.destination for record in world.queue.records} <= {"s1"}
+    assert world.queue.records
+
+
+async def test_a_migration_of_somebody_else_is_counted_at_its_destination(world):
+    """What people or a predecessor have under way is not planned again, and stands where it is going."""
+    await world.steps(1, {})
+    running = MigrationRecord("by hand", "b", "s0", "s1", 1, MigrationStep.PRECOPIED, "", 0.0)
+    world.queue.records = [running]
+    await world.steps(5, STEADY)
+    assert world.queue.records == [running]
+
+
+async def test_moves_that_have_not_begun_are_forgotten_at_the_next_tick():
+    """With the queue stuck in one migration, later moves wait, and are not held to what was planned before."""
+
+    class Stuck:
+        async def migrate(self, request):
+            began.append(request.order_param)
+            await asyncio.Event().wait()
+            yield
+
+    began = []
+    mover = Mover(Stuck(), in_flight=1)
+    for name in ("a", "b"):
+        mover.send(Move(name, "s0", "s1", "test"), 1)
+    await asyncio.sleep(0)
+    assert mover.on_their_way == {"a": "s1", "b": "s1"}
+    mover.drop_waiting()
+    await asyncio.sleep(0)
+    assert mover.on_their_way == {"a": "s1"}
+    assert began == ["a"]
+    for task in list(mover._tasks):
+        task.cancel()
+
+
+async def test_a_move_ends_for_the_mover_when_the_destination_serves():
+    """A source that is drained for ever does not keep a place from the next move."""
+
+    class Draining:
+        async def migrate(self, request):
+            for step in (MigrationStep.SEALED, MigrationStep.MAPPED):
+                yield MigrationRecord(request.request_id, request.order_param, "s0", "s1", 1, step, "", 0.0)
+            await asyncio.Event().wait()
+
+    mover = Mover(Draining(), in_flight=1)
+    for name in ("a", "b"):
+        mover.send(Move(name, "s0", "s1", "test"), 1)
+    async with asyncio.timeout(5):
+        while mover.on_their_way:  # noqa: ASYNC110  the mover has no event to wait for
+            await asyncio.sleep(0)

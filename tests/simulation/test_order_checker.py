@@ -43,7 +43,8 @@ def test_a_move_to_another_shard_is_clean_when_the_epoch_rises():
         ([(1, "p", 1), (2, "p", 2), (2, "p", 2), (3, "p", 3)], Violation.DUPLICATED),
         ([(1, "p", 1), (2, "p", 2), (1, "p", 1), (3, "p", 3)], Violation.REORDERED),
         ([(1, "p", 1), (3, "p", 3)], Violation.SKIPPED),
-        ([(1, "p", 1), (2, "p", 3), (3, "p", 2)], Violation.PRODUCER_ORDER),
+        ([(1, "p", 1), (2, "p", 3), (3, "p", 4)], Violation.PRODUCER_ORDER),
+        ([(1, "p", 1), (2, "p", 2), (3, "p", 2)], Violation.DUPLICATED),
         ([(1, "p", 1), (2, "p", 2)], Violation.LOST),
     ],
 )
@@ -83,3 +84,10 @@ def test_a_loss_counts_every_missing_message():
         checker.consumed("k", seq, "p", seq)
     assert checker.outstanding() == 7
     assert checker.verdict().lost == 7
+
+
+def test_messages_acknowledged_as_others_are_lost():
+    """An append that was taken for a repetition of another one is acknowledged, and its messages never come."""
+    checker = clean_run()
+    checker.appended("k", last_seq=5, messages=2, shard_id="a", epoch=1)
+    assert checker.verdict().lost == 2

@@ -68,6 +68,8 @@ class ShardLoad:
         use: resources in use; CPU is the share of the shard's service capacity (see `plb_ray.queues.embedded`).
         process_cpu_cores: CPU of the shard's process as the operating system counts it.
         served_total: messages delivered since the process started.
+        cpu_core_s_total, io_bytes_total: the work behind `use.cpu_cores` and `use.io_bytes_per_s` since the process started;
+            0 = not told, then `use` stands for the time since the look before.
         order_params: only those that the shard owns.
     """
 
@@ -78,6 +80,8 @@ class ShardLoad:
     served_total: int
     latency_p99_ms: float
     order_params: tuple[OrderParamLoad, ...] = ()
+    cpu_core_s_total: float = 0.0
+    io_bytes_total: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -163,11 +163,16 @@ def _between(
         if earlier is None or shard.served_total < earlier.served_total or not sound:
             continue
         yield Between(
-            cpu_core_s=max(0.0, shard.use.cpu_cores) * elapsed_s,
+            cpu_core_s=_spent(earlier.cpu_core_s_total, shard.cpu_core_s_total, shard.use.cpu_cores * elapsed_s),
             served=shard.served_total - earlier.served_total,
-            io_bytes=max(0.0, shard.use.io_bytes_per_s) * elapsed_s,
+            io_bytes=_spent(earlier.io_bytes_total, shard.io_bytes_total, shard.use.io_bytes_per_s * elapsed_s),
             payload_bytes=_payload_appended(shard, known),
         )
+
+
+def _spent(before: float, now: float, sampled: float) -> float:
+    """Return what a counter says was spent; a shard that keeps none is believed its sample for the whole time."""
+    return max(0.0, now - before if now > 0 else sampled)
 
 
 def _payload_appended(shard: ShardLoad, known: dict[str, OrderParamLoad]) -> int:

@@ -54,6 +54,8 @@ def shard_load_to_pb(value: ShardLoad) -> pb.ShardLoad:
         served_total=value.served_total,
         latency_p99_ms=value.latency_p99_ms,
         order_params=[order_param_load_to_pb(load) for load in value.order_params],
+        cpu_core_s_total=value.cpu_core_s_total,
+        io_bytes_total=value.io_bytes_total,
     )
 
 
@@ -66,6 +68,8 @@ def shard_load_from_pb(message: pb.ShardLoad) -> ShardLoad:
         served_total=message.served_total,
         latency_p99_ms=message.latency_p99_ms,
         order_params=tuple(order_param_load_from_pb(load) for load in message.order_params),
+        cpu_core_s_total=message.cpu_core_s_total,
+        io_bytes_total=message.io_bytes_total,
     )
 
 

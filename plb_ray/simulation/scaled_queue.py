@@ -49,7 +49,13 @@ class ScaledQueue:
 
     def _scaled(self, report: ShardLoad, at_s: float) -> ShardLoad:
         order_params = tuple(self._aged(load) for load in report.order_params)
-        return replace(report, at_s=at_s, use=self._per_trace_s(report.use), order_params=order_params)
+        return replace(
+            report,
+            at_s=at_s,
+            use=self._per_trace_s(report.use),
+            order_params=order_params,
+            cpu_core_s_total=report.cpu_core_s_total * self._clock.speed,  # the same share of more seconds
+        )
 
     def _aged(self, load: OrderParamLoad) -> OrderParamLoad:
         return replace(load, oldest_age_s=load.oldest_age_s * self._clock.speed)

@@ -15,8 +15,9 @@ def counters(name, messages, payload=100, backlog_bytes=0):
     return OrderParamLoad(name, 1, messages, messages * payload, messages, 0, backlog_bytes, 0.0)
 
 
-def shard(shard_id, order_params, *, served, cpu=0.0, io=0.0, memory=0.0):
-    return ShardLoad(shard_id, 0.0, ResourceVector(cpu, memory, io), 0.0, served, 0.0, tuple(order_params))
+def shard(shard_id, order_params, *, served, cpu=0.0, io=0.0, memory=0.0, cpu_total=0.0, io_total=0.0):
+    use = ResourceVector(cpu, memory, io)
+    return ShardLoad(shard_id, 0.0, use, 0.0, served, 0.0, tuple(order_params), cpu_total, io_total)
 
 
 def two_looks(rates, payloads, seconds=60.0):
@@ -104,3 +105,13 @@ def test_memory_is_the_waiting_payload_and_a_share_of_the_rest():
     looks = [LoadSnapshot(at_s, (shard("shard-0", loads, served=0, memory=2600.0),)) for at_s in (0.0, 60.0)]
     memory = CostModel().updated(*looks).load(("op-0", "op-1"), np.array([[1.0, 9.0], [0.0, 0.0]]))[:, :, 1]
     assert memory == pytest.approx(np.array([[1600.0, 1600.0], [1000.0, 1000.0]]))
+
+
+def test_a_counter_is_believed_over_the_sample_of_the_last_moment():
+    """Traffic in bursts leaves a shard idle at the look; what it spent in between is known from its counters."""
+    load = counters("op-0", 1000)
+    before = shard("s", [load], served=500, cpu_total=7.0, io_total=1e6)
+    after = shard("s", [counters("op-0", 2000)], served=1500, cpu=0.0, io=0.0, cpu_total=9.0, io_total=1.3e6)
+    model = CostModel().updated(LoadSnapshot(0.0, (before,)), LoadSnapshot(60.0, (after,)))
+    assert model.cpu.value == pytest.approx(2.0 / 1000)
+    assert model.amplification.value == pytest.approx(0.3e6 / (1000 * 100))

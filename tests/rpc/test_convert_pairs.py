@@ -9,7 +9,15 @@ from plb_ray.migration.ports import CopyProgress, OrderParamState, Ownership, Pr
 from plb_ray.rpc import convert
 
 LOAD = ShardLoad(
-    "shard-0", 5.5, ResourceVector(0.5, 1e9, 1e6), 0.25, 77, 1.5, (OrderParamLoad("K", 3, 10, 1000, 4, 6, 600, 2.5),)
+    "shard-0",
+    5.5,
+    ResourceVector(0.5, 1e9, 1e6),
+    0.25,
+    77,
+    1.5,
+    (OrderParamLoad("K", 3, 10, 1000, 4, 6, 600, 2.5),),
+    8.5,
+    9e6,
 )
 RECORD = MigrationRecord("m", "K", "a", "b", 3, MigrationStep.SEALED, "why", 1.0, 2.0, 5, 50, 7.5, "oops")
 SEAL = SealRecord("K", "m", 4, 9, 4, 6, 90, (ProducerState("p", 5, 9),))

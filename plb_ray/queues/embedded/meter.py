@@ -60,13 +60,13 @@ class LatencyWindow:
 
 
 class ProcessUse:
-    """CPU, memory and I/O of this process between two `sample` calls, as the operating system counts them."""
+    """CPU, memory and I/O of this process as the operating system counts them: totals, and rates between `sample` calls."""
 
     def __init__(self, now_s: float) -> None:
         self._process = psutil.Process()
         self._at_s = now_s
-        self._cpu_s = self._cpu_now_s()
-        self._io_bytes = self._io_now_bytes(0)
+        self.cpu_s = self._cpu_now_s()
+        self.io_bytes = self._io_now_bytes(0)
         self.cpu_cores = 0.0
         self.io_bytes_per_s = 0.0
 
@@ -76,9 +76,9 @@ class ProcessUse:
         if span_s <= 0:
             return
         cpu_s, io_bytes = self._cpu_now_s(), self._io_now_bytes(written_bytes)
-        self.cpu_cores = max(0.0, cpu_s - self._cpu_s) / span_s
-        self.io_bytes_per_s = max(0.0, io_bytes - self._io_bytes) / span_s
-        self._at_s, self._cpu_s, self._io_bytes = now_s, cpu_s, io_bytes
+        self.cpu_cores = max(0.0, cpu_s - self.cpu_s) / span_s
+        self.io_bytes_per_s = max(0.0, io_bytes - self.io_bytes) / span_s
+        self._at_s, self.cpu_s, self.io_bytes = now_s, cpu_s, io_bytes
 
     def memory_bytes(self) -> float:
         """Return the resident set."""

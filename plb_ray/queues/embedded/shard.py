@@ -150,6 +150,7 @@ class Shard:
         now_s, wall_s = monotonic_s(), wall_time_s()
         rate = self.options.service_rate_per_s
         cpu_cores = self._served.per_s(now_s) / rate if rate else self._use.cpu_cores
+        cpu_core_s = self._served_total / rate if rate else self._use.cpu_s
         return ShardLoad(
             shard_id=self.options.shard_id,
             at_s=wall_s,
@@ -158,6 +159,8 @@ class Shard:
             served_total=self._served_total,
             latency_p99_ms=self._latency.p99_ms(now_s),
             order_params=tuple(line.load(wall_s) for line in self.view.lines.values() if line.owned),
+            cpu_core_s_total=cpu_core_s,
+            io_bytes_total=self._use.io_bytes,
         )
 
     async def _read(self, slices: list[Slice]) -> list[tuple[Slice, list[StoredMessage]]]:

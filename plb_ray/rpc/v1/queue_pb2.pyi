@@ -74,7 +74,7 @@ class OrderParamLoad(_message.Message):
     def __init__(self, order_param: _Optional[str] = ..., epoch: _Optional[int] = ..., messages_total: _Optional[int] = ..., bytes_total: _Optional[int] = ..., consumed_total: _Optional[int] = ..., backlog: _Optional[int] = ..., backlog_bytes: _Optional[int] = ..., oldest_age_s: _Optional[float] = ...) -> None: ...
 
 class ShardLoad(_message.Message):
-    __slots__ = ("shard_id", "at_s", "use", "process_cpu_cores", "served_total", "latency_p99_ms", "order_params")
+    __slots__ = ("shard_id", "at_s", "use", "process_cpu_cores", "served_total", "latency_p99_ms", "order_params", "cpu_core_s_total", "io_bytes_total")
     SHARD_ID_FIELD_NUMBER: _ClassVar[int]
     AT_S_FIELD_NUMBER: _ClassVar[int]
     USE_FIELD_NUMBER: _ClassVar[int]
@@ -82,6 +82,8 @@ class ShardLoad(_message.Message):
     SERVED_TOTAL_FIELD_NUMBER: _ClassVar[int]
     LATENCY_P99_MS_FIELD_NUMBER: _ClassVar[int]
     ORDER_PARAMS_FIELD_NUMBER: _ClassVar[int]
+    CPU_CORE_S_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    IO_BYTES_TOTAL_FIELD_NUMBER: _ClassVar[int]
     shard_id: str
     at_s: float
     use: Resources
@@ -89,7 +91,9 @@ class ShardLoad(_message.Message):
     served_total: int
     latency_p99_ms: float
     order_params: _containers.RepeatedCompositeFieldContainer[OrderParamLoad]
-    def __init__(self, shard_id: _Optional[str] = ..., at_s: _Optional[float] = ..., use: _Optional[_Union[Resources, _Mapping]] = ..., process_cpu_cores: _Optional[float] = ..., served_total: _Optional[int] = ..., latency_p99_ms: _Optional[float] = ..., order_params: _Optional[_Iterable[_Union[OrderParamLoad, _Mapping]]] = ...) -> None: ...
+    cpu_core_s_total: float
+    io_bytes_total: float
+    def __init__(self, shard_id: _Optional[str] = ..., at_s: _Optional[float] = ..., use: _Optional[_Union[Resources, _Mapping]] = ..., process_cpu_cores: _Optional[float] = ..., served_total: _Optional[int] = ..., latency_p99_ms: _Optional[float] = ..., order_params: _Optional[_Iterable[_Union[OrderParamLoad, _Mapping]]] = ..., cpu_core_s_total: _Optional[float] = ..., io_bytes_total: _Optional[float] = ...) -> None: ...
 
 class GetLoadRequest(_message.Message):
     __slots__ = ()

@@ -124,12 +124,13 @@ class ControlLoop:
         started_s = monotonic_s()
         # Before the look: what arrives while it is taken must not be planned with a stale owner.
         self._moving = await self._on_their_way()
-        self._seen = await self._observer.look()
-        self._outlook = await self._foresee(self._seen)
+        seen = await self._observer.look()
+        outlook = await self._foresee(seen)
+        self._seen, self._outlook = seen, outlook  # together: whoever asks in between gets the picture before
         self._ticks += 1
-        if self._outlook is None or self._mode is Mode.STATIC:
+        if outlook is None or self._mode is Mode.STATIC:
             return None
-        decision = await self._decide(self._seen, self._outlook, self._mode, started_s)
+        decision = await self._decide(seen, outlook, self._mode, started_s)
         await self._parts.decisions.append(decision.number, decision.at_s, decision_document(decision))
         self._next_number = decision.number + 1
         self._decision = decision
@@ -301,7 +302,7 @@ class ControlLoop:
             arriving=seen.arriving,
             rates=seen.rates,
             served_per_s=seen.served_per_s,
-            past={shard_id: list(points) for shard_id, points in self._observer.past.items()},
+            past=seen.past,
             estimate=self._outlook.estimate if self._outlook else None,
             owner=seen.owner,
             headroom=self._settings.headroom,

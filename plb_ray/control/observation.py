@@ -41,6 +41,7 @@ class Observation:
         owner: (K,) index of the owning shard.
         arriving: (K, R) load that the last step's arrivals stand for.
         served_per_s: messages served per second since the look before, by shard.
+        past: (time, CPU utilisation) of this and earlier looks, oldest first, by shard.
     """
 
     shards: tuple[Shard, ...]
@@ -50,6 +51,7 @@ class Observation:
     owner: NDArray[np.int64]
     arriving: NDArray[np.float64]
     served_per_s: dict[str, float]
+    past: dict[str, tuple[tuple[float, float], ...]]
 
     @property
     def rates(self) -> NDArray[np.float64]:
@@ -62,7 +64,7 @@ class Observer:
 
     def __init__(self, queue: Queue, history: HistoryStore, lookback_steps: int) -> None:
         self.cost = CostModel()
-        self.past: dict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=PAST_POINTS))
+        self._past: dict[str, deque[tuple[float, float]]] = defaultdict(lambda: deque(maxlen=PAST_POINTS))
         self._queue = queue
         self._history = history
         self._lookback_steps = lookback_steps
@@ -86,9 +88,8 @@ class Observer:
         history = placed_on(shards, mapping, self._history.window(self._lookback_steps))
         owner = owner_index(history.order_params, mapping, shards)
         arriving = self.cost.load(history.order_params, last_rates(history))
-        observation = Observation(shards, mapping, snapshot, history, owner, arriving, served)
-        self._note_past(observation)
-        return observation
+        past = self._with_past(snapshot.at_s, shards, per_shard(arriving, owner, len(shards)))
+        return Observation(shards, mapping, snapshot, history, owner, arriving, served, past)
 
     def _note_rates(self, snapshot: LoadSnapshot) -> None:
         totals = {load.order_param: load.messages_total for shard in snapshot.shards for load in shard.order_params}
@@ -108,10 +109,14 @@ class Observer:
             for shard in snapshot.shards
         }
 
-    def _note_past(self, seen: Observation) -> None:
-        share = per_shard(seen.arriving, seen.owner, len(seen.shards)) / capacities(seen.shards)
-        for row, shard in enumerate(seen.shards):
-            self.past[shard.shard_id].append((seen.snapshot.at_s, float(share[row, CPU])))
+    def _with_past(
+        self, at_s: float, shards: tuple[Shard, ...], load: NDArray[np.float64]
+    ) -> dict[str, tuple[tuple[float, float], ...]]:
+        """Add this look to each shard's past; `load` is (S, R)."""
+        share = (load / capacities(shards))[:, CPU]
+        for row, shard in enumerate(shards):
+            self._past[shard.shard_id].append((at_s, float(share[row])))
+        return {shard_id: tuple(points) for shard_id, points in self._past.items()}
 
 
 def placed_on(shards: tuple[Shard, ...], mapping: Mapping, history: RateHistory) -> RateHistory:

@@ -39,7 +39,7 @@ def shard_views(
     arriving: NDArray[np.float64],
     rates: NDArray[np.float64],
     served_per_s: dict[str, float],
-    past: dict[str, list[tuple[float, float]]],
+    past: dict[str, tuple[tuple[float, float], ...]],
     estimate: LoadEstimate | None,
     owner: NDArray[np.int64],
     headroom: float,

@@ -40,6 +40,7 @@ class Outbox:
         stored: number of the last message known to be stored.
         batch: sends of the append in flight or to be repeated; its numbers begin at `stored + 1`.
         busy: somebody (a lane, a timer, a resolving task) has it in hand.
+        uncertain: an attempt of the batch had no clear outcome: its numbers may be stored and stay with these messages.
         attempts: refused ones since the last success.
     """
 
@@ -48,6 +49,7 @@ class Outbox:
     batch: list[Send] = field(default_factory=list)
     located: Located | None = None
     stored: int = 0
+    uncertain: bool = False
     attempts: int = 0
     busy: bool = False
     last_error: str = ""

@@ -2,7 +2,8 @@
 
 Per order param there is one append in flight at a time; what is sent meanwhile goes into the next one together. An append
 is repeated with the same numbers and the same messages until its outcome is known, so that the shard can drop what it
-has already; redirects and pauses are followed on the way. Order params do not wait for each other: all that are ready for
+has already: numbers get free only if the shard itself refuses them for good, and no earlier attempt of them had an unknown
+outcome. Redirects and pauses are followed on the way. Order params do not wait for each other: all that are ready for
 one shard share a call.
 
     IDLE --send--> RESOLVING --located--> READY (in a lane) --answered--> IDLE, or READY with what was sent meanwhile
@@ -25,6 +26,7 @@ from plb_ray.errors import (
     MovedError,
     OutcomeUnknownError,
     PausedError,
+    PermanentError,
     PlbError,
     RetryableError,
     StaleEpochError,
@@ -170,6 +172,7 @@ class Producer:
             answered = await answer(call, Peer(_shard_of(taken[0]), endpoint), mutating=True)
         except PlbError as error:
             for outbox in taken:
+                outbox.uncertain = True  # no shard has spoken about this batch
                 self._refused(outbox, error)
             return
         for outbox, outcome in zip(taken, answered.outcomes, strict=True):
@@ -193,7 +196,7 @@ class Producer:
         """The batch is stored in one piece that ends at `last_seq`."""
         assert outbox.located is not None
         located, batch, outbox.batch, outbox.attempts = outbox.located, outbox.batch, [], 0
-        outbox.last_error = ""
+        outbox.uncertain, outbox.last_error = False, ""
         outbox.stored += sum(len(send.payloads) for send in batch)
         seq = last_seq - sum(len(send.payloads) for send in batch)
         for send in batch:
@@ -216,8 +219,11 @@ class Producer:
                 if not isinstance(error, PausedError) and outbox.attempts % ASK_AGAIN_AFTER == ASK_AGAIN_AFTER - 1:
                     outbox.located = None
                 self._retry(outbox, error)
-            case _:
+            case PermanentError():
                 self._refuse(outbox, error)
+            case _:
+                outbox.uncertain = True
+                self._retry(outbox, error)
 
     def _retry(self, outbox: Outbox, error: PlbError) -> None:
         outbox.attempts += 1
@@ -228,7 +234,14 @@ class Producer:
             asyncio.get_running_loop().call_later(backoff_s(outbox.attempts), self._go_on, outbox)
 
     def _refuse(self, outbox: Outbox, error: PlbError) -> None:
-        """The batch can never be stored: its numbers are free again. Without a batch, what waits cannot be either."""
+        """The batch can never be stored: its numbers are free again. Without a batch, what waits cannot be either.
+
+        An uncertain batch is repeated instead: under its numbers, were they given to others, those would be taken for it.
+        """
+        if outbox.uncertain:
+            outbox.located = None
+            self._retry(outbox, error)
+            return
         sends = outbox.batch or list(outbox.waiting)
         if not outbox.batch:
             outbox.waiting.clear()

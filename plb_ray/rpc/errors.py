@@ -123,7 +123,7 @@ def plb_error(error: grpc.aio.AioRpcError, peer: Peer, *, mutating: bool) -> err
     Args:
         error: as raised by grpc.aio.
         peer: whom the call went to.
-        mutating: the call changes something, so that a deadline leaves the outcome unknown.
+        mutating: the call changes something, so that a deadline or a broken call leaves the outcome unknown.
     """
     return _carried(error) or _of_grpc_itself(error, peer, mutating=mutating)
 
@@ -140,14 +140,14 @@ def _of_grpc_itself(error: grpc.aio.AioRpcError, peer: Peer, *, mutating: bool) 
     where = f"shard {peer.shard_id!r} at {peer.endpoint}"
     if code is grpc.StatusCode.UNAVAILABLE:
         return errors.ShardUnavailableError(peer.shard_id, peer.endpoint, text)
-    if code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
-        if mutating:
-            return errors.OutcomeUnknownError(f"{where} did not answer in time; repeat the call with the same id")
-        return errors.ShardUnavailableError(peer.shard_id, peer.endpoint, text)
     if code in (grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.INVALID_ARGUMENT):
         return errors.BadInputError(f"{where} refused the call: {text}")
     if code is grpc.StatusCode.UNIMPLEMENTED:
         return errors.PermanentError(f"{where} does not speak this part of {DOMAIN}: {text}")
+    if mutating:  # whatever else broke may have broken after the change was made
+        return errors.OutcomeUnknownError(f"{where} gave no answer ({code.name}: {text}); repeat the call with the same id")
+    if code in (grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.CANCELLED):
+        return errors.ShardUnavailableError(peer.shard_id, peer.endpoint, text)
     return errors.PlbError(f"{where} failed with {code.name}: {text}")
 
 

@@ -125,7 +125,12 @@ def test_malformed_details_do_not_raise():
         (grpc.StatusCode.DEADLINE_EXCEEDED, False, errors.ShardUnavailableError),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, True, errors.BadInputError),
         (grpc.StatusCode.UNIMPLEMENTED, True, errors.PermanentError),
-        (grpc.StatusCode.INTERNAL, True, errors.PlbError),
+        (grpc.StatusCode.INTERNAL, True, errors.OutcomeUnknownError),
+        (grpc.StatusCode.UNKNOWN, True, errors.OutcomeUnknownError),
+        (grpc.StatusCode.CANCELLED, True, errors.OutcomeUnknownError),
+        (grpc.StatusCode.DATA_LOSS, True, errors.OutcomeUnknownError),
+        (grpc.StatusCode.CANCELLED, False, errors.ShardUnavailableError),
+        (grpc.StatusCode.INTERNAL, False, errors.PlbError),
     ],
 )
 def test_statuses_of_grpc_itself(code, mutating, expected):

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import os
 from typing import TYPE_CHECKING
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 ASK_AGAIN_AFTER = 5  # refused attempts before the resolver is asked again
 _RUNS = itertools.count(1)
+log = logging.getLogger(__name__)
 
 
 class Producer:
@@ -80,7 +82,7 @@ class Producer:
         """Append messages and return where they are stored.
 
         Raises:
-            BadInputError: no payload, or too large a one.
+            BadInputError: no payload, one that is not bytes or is too large, or no order param.
             OutcomeUnknownError: no answer in time; the messages stay queued and may still be stored.
             UnknownOrderParamError: it is unknown, and `create` is off.
         """
@@ -96,11 +98,7 @@ class Producer:
 
     def enqueue(self, order_param: str, payloads: Sequence[bytes]) -> asyncio.Future[Receipt]:
         """Queue messages in the order of the calls; the future has their receipt. Raises BadInputError."""
-        if not payloads or max(map(len, payloads)) > MAX_PAYLOAD_BYTES or sum(map(len, payloads)) > BATCH_BYTES:
-            raise BadInputError(
-                f"one send to {order_param!r} takes 1 message or more, of {MAX_PAYLOAD_BYTES} bytes each and "
-                f"{BATCH_BYTES} together at most"
-            )
+        _check(order_param, payloads)
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         outbox = self._outboxes.setdefault(order_param, Outbox(order_param))
         outbox.waiting.append(Send(tuple(payloads), future))
@@ -166,14 +164,14 @@ class Producer:
                 continue
             size += sum(len(payload) for send in outbox.next_batch() for payload in send.payloads)
             taken.append(outbox)
-        request = pb.AppendManyRequest(appends=map(self._request, taken))
         try:
+            request = pb.AppendManyRequest(appends=map(self._request, taken))
             call = self._stubs.stub(endpoint).AppendMany(request, timeout=CALL_TIMEOUT_S)
             answered = await answer(call, Peer(_shard_of(taken[0]), endpoint), mutating=True)
-        except PlbError as error:
+        except Exception as error:  # noqa: BLE001 - no shard has spoken about these batches, whatever broke
             for outbox in taken:
-                outbox.uncertain = True  # no shard has spoken about this batch
-                self._refused(outbox, error)
+                outbox.uncertain = True
+                self._refused(outbox, error if isinstance(error, PlbError) else _mistake(error))
             return
         for outbox, outcome in zip(taken, answered.outcomes, strict=True):
             refusal = error_of(status_pb2.Status.FromString(outcome.error)) if outcome.error else None
@@ -251,8 +249,26 @@ class Producer:
         self._go_on(outbox)
 
 
+def _check(order_param: str, payloads: Sequence[bytes]) -> None:
+    """Raise BadInputError for what no shard could store."""
+    if not isinstance(order_param, str) or not order_param:
+        raise BadInputError(f"an order param is a string that is not empty, not {order_param!r}")
+    if isinstance(payloads, bytes | str) or not all(isinstance(payload, bytes) for payload in payloads):
+        raise BadInputError(f"one send to {order_param!r} takes a sequence of bytes objects")
+    if not payloads or max(map(len, payloads)) > MAX_PAYLOAD_BYTES or sum(map(len, payloads)) > BATCH_BYTES:
+        raise BadInputError(
+            f"one send to {order_param!r} takes 1 message or more, of {MAX_PAYLOAD_BYTES} bytes each and "
+            f"{BATCH_BYTES} together at most"
+        )
+
+
 def _new_run() -> str:
     return f"{os.getpid():x}-{int(wall_time_s() * 1e6):x}-{next(_RUNS)}"
+
+
+def _mistake(error: Exception) -> OutcomeUnknownError:
+    log.error("an append failed unexpectedly; it is repeated", exc_info=error)
+    return OutcomeUnknownError(f"the call failed unexpectedly: {error!r}")
 
 
 def _shard_of(outbox: Outbox) -> str:

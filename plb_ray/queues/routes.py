@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ ShardEndpoints = Callable[[], Awaitable[Mapping[str, str]]]
 """Asked again and again for all shards to consume from: shard id -> endpoint."""
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,7 @@ class Lane(Generic[T]):
     """What waits to be sent to one endpoint, and the task that sends it: one call at a time, each with all that is ready.
 
     Args:
-        send: carries items out; must not raise.
+        send: carries items out. Should it raise, that is logged, its items are dropped, and the lane goes on.
     """
 
     def __init__(self, send: Callable[[list[T]], Awaitable[None]]) -> None:
@@ -155,4 +157,7 @@ class Lane(Generic[T]):
             self._wake.clear()
             while self._ready:
                 items = [self._ready.popleft() for _ in range(min(len(self._ready), LANE_ITEMS))]
-                await self._send(items)
+                try:
+                    await self._send(items)
+                except Exception:  # a mistake of ours with some items must not stop all others
+                    log.exception("%d items are dropped: sending them failed unexpectedly", len(items))

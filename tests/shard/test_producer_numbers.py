@@ -8,6 +8,7 @@ import pytest
 from plb_ray import errors
 from plb_ray.domain.mapping import Placement
 from plb_ray.queues.client import Located, Producer
+from plb_ray.queues.routes import Lane
 from tests.shard.scripted_shard import ScriptedStubs, broken, refused, stored
 
 
@@ -81,3 +82,43 @@ async def test_refusing_resolver_frees_nothing_that_may_be_stored():
         await sent
     assert {first for first, _ in shard.seen} == {1}
     await producer.close()
+
+
+@pytest.mark.parametrize(
+    ("order_param", "payloads"),
+    [("", [b"a"]), (7, [b"a"]), ("K", ["text"]), ("K", [b"a", None]), ("K", b"abc"), ("K", "abc"), ("K", [])],
+)
+async def test_what_no_shard_can_store_is_refused_at_once(order_param, payloads):
+    """An order param that is no name and payloads that are not bytes never get into the queue."""
+    producer, shard = scripted(stored())
+    with pytest.raises(errors.BadInputError):
+        producer.enqueue(order_param, payloads)
+    await producer.send("K", [b"a"])
+    assert shard.seen == [(1, [b"a"])]
+    await producer.close()
+
+
+async def test_unexpected_exception_does_not_stop_a_producer():
+    """A call that fails by our own mistake is repeated like one without an answer."""
+    producer, shard = scripted(ValueError("a mistake"), stored())
+    await producer.send("K", [b"a"])
+    assert shard.seen == [(1, [b"a"])] * 2
+    await producer.close()
+
+
+async def test_a_lane_outlives_unexpected_exceptions():
+    """After a batch that could not be sent the lane sends the next one."""
+    sent: asyncio.Queue[list[int]] = asyncio.Queue()
+
+    async def send(items):
+        if 1 in items:
+            raise ValueError("a mistake")
+        await sent.put(items)
+
+    lane = Lane(send)
+    lane.put(1)
+    await asyncio.sleep(0)
+    lane.put(2)
+    async with asyncio.timeout(5):
+        assert await sent.get() == [2]
+    await lane.close()

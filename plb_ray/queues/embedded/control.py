@@ -59,11 +59,8 @@ class ControlService(ShardControlServicer):
         name = messages.name_of(request.order_param)
         if not request.destination_shard or not request.destination_endpoint:
             raise BadInputError(f"the seal of {name!r} needs the destination's shard id and endpoint")
-        line = self._shard.view.lines.get(name)
-        delivered_seq = 0 if line is None else line.delivered_seq
         moved_to = (request.destination_shard, request.destination_endpoint)
-        seal = operations.Seal(request.migration_id, request.epoch, moved_to, delivered_seq)
-        return convert.seal_to_pb(await self._shard.run(name, seal))
+        return convert.seal_to_pb(await self._shard.seal(name, request.migration_id, request.epoch, moved_to))
 
     async def Resume(self, request: Any, context: Any) -> pb.OrderParamState:
         resume = operations.Resume(request.migration_id, convert.seal_from_pb(request.sealed))

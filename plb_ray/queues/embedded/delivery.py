@@ -5,6 +5,7 @@ Rules, per order param:
 - while some are in flight, only their consumer gets more, so that one consumer at a time works on an order param. Another
   consumer takes over when the ack timeout has passed, or at once if it names the order param in its poll;
 - what is in flight is handed out again after the ack timeout, after a restart, and to a consumer that asks for redelivery;
+- nothing is handed out while a seal is under way, so that the destination is told of everything in flight;
 - an order param that has just moved here with messages in flight waits for their acks, `HANDOVER_S` at most.
 
 A heap holds (time of the first waiting message, name, sequence) per order param. Entries are never removed when they become
@@ -23,7 +24,7 @@ from plb_ray.queues.embedded import ownership
 from plb_ray.queues.embedded.ownership import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from plb_ray.queues.embedded.tokens import TokenBucket
     from plb_ray.queues.embedded.view import Line, View
@@ -108,6 +109,19 @@ class Delivery:
         if now_s < self._rest_until_s:
             wake_s = min(wake_s, self._rest_until_s)
         return max(0.0, wake_s - now_s)
+
+    def hold(self, order_param: str) -> tuple[int, Callable[[], None]]:
+        """Deliver nothing more of an order param; return its delivered sequence, and what ends the hold."""
+        line = self._view.lines.get(order_param)
+        if line is None:
+            return 0, lambda: None
+        line.sealing += 1
+        return line.delivered_seq, lambda: self._release(line)
+
+    def _release(self, line: Line) -> None:
+        line.sealing -= 1
+        if self._view.lines.get(line.record.order_param) is line:
+            self._push(line)
 
     def redeliver(self, consumer: str) -> None:
         """Take back everything that a consumer has in flight."""

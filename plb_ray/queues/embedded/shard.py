@@ -15,15 +15,16 @@ from plb_ray.errors import BadInputError
 from plb_ray.queues.embedded.database import Database, Reader
 from plb_ray.queues.embedded.delivery import Delivery, Limits, Slice
 from plb_ray.queues.embedded.meter import WINDOW_S, LatencyWindow, ProcessUse, SlidingSum, capacity_of
-from plb_ray.queues.embedded.operations import Now
+from plb_ray.queues.embedded.operations import Now, Seal
 from plb_ray.queues.embedded.tokens import TokenBucket
 from plb_ray.queues.embedded.view import View
 from plb_ray.queues.embedded.writer import Committed, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
+    from plb_ray.migration.ports import SealRecord
     from plb_ray.queues.embedded.operations import Operation, StoredMessage
     from plb_ray.queues.embedded.ownership import Record
 
@@ -98,6 +99,17 @@ class Shard:
     async def run(self, order_param: str, operation: Operation) -> Any:
         """Run an operation and return its answer once it is durable."""
         return await self.writer.submit(order_param, operation)
+
+    async def seal(self, order_param: str, migration_id: str, epoch: int, moved_to: tuple[str, str]) -> SealRecord:
+        """Run a seal; from before its cursor is read until its outcome is known nothing of the order param is delivered.
+
+        That holds too if the caller gives up: the seal may still take effect.
+        """
+        delivered_seq, release = self.delivery.hold(order_param)
+        done = self.writer.submit(order_param, Seal(migration_id, epoch, moved_to, delivered_seq))
+        done.add_done_callback(lambda _: self._seal_settled(release))
+        sealed: SealRecord = await asyncio.shield(done)
+        return sealed
 
     async def append(self, order_param: str, operation: Operation) -> tuple[int, bool]:
         """Run an append; its duration counts for `latency_p99_ms`."""
@@ -185,6 +197,13 @@ class Shard:
         now_s = monotonic_s()
         for committed in news:
             self.delivery.committed(committed, now_s)
+        self._wake_polls()
+
+    def _seal_settled(self, release: Callable[[], None]) -> None:
+        release()
+        self._wake_polls()
+
+    def _wake_polls(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 

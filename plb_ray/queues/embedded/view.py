@@ -82,6 +82,8 @@ class Line:
         consumer: who holds the messages in flight; empty if it is not known (they were delivered by another shard).
         deadline_s: when the oldest message in flight counts as lost, monotonic.
         hold_until_seq: nothing newer is delivered before everything up to here is acknowledged or given up.
+        sealing: seals under way; until their outcome is known nothing more is delivered, so that the cursor they take along
+            stays true.
         head_seq, watched: what `delivery` has on its heaps of this line.
     """
 
@@ -93,6 +95,7 @@ class Line:
         "hold_until_seq",
         "index",
         "record",
+        "sealing",
         "slot",
         "watched",
     )
@@ -107,6 +110,7 @@ class Line:
         self.hold_until_seq = 0
         self.head_seq = 0
         self.watched = False
+        self.sealing = 0
 
     @property
     def owned(self) -> bool:
@@ -121,7 +125,7 @@ class Line:
     @property
     def waiting(self) -> int:
         """Messages that may be delivered now."""
-        if not self.owned or self.hold_until_seq > self.record.acked_seq:
+        if not self.owned or self.sealing or self.hold_until_seq > self.record.acked_seq:
             return 0
         return self.record.last_seq - self.delivered_seq
 

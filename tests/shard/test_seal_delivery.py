@@ -1,0 +1,44 @@
+"""What is delivered while a seal is under way: nothing, since its cursor is already on the way to the destination."""
+
+import asyncio
+
+import pytest
+
+from plb_ray import errors
+from tests.shard.test_shard_store import PAUSE, consumed, fill, opened
+
+TO = ("shard-1", "host:1")
+
+
+async def test_nothing_is_delivered_between_the_cursor_and_the_commit(tmp_path):
+    """A poll during a seal gets nothing, so that the seal's cursor covers all that is in flight."""
+    async with opened(tmp_path) as shard:
+        await fill(shard)
+        await shard.run("K", PAUSE)
+        sealing = asyncio.create_task(shard.seal("K", "m", 1, TO))
+        await asyncio.sleep(0)  # the seal is submitted; its commit cannot be published before the loop's next turn
+        assert await consumed(shard) == {}
+        assert (await sealing).delivered_seq == 0
+
+
+async def test_a_failed_seal_lets_delivery_go_on(tmp_path):
+    """After a refused seal messages are delivered again, also to polls that waited meanwhile."""
+    async with opened(tmp_path) as shard:
+        await fill(shard)
+        with pytest.raises(errors.PlbError):
+            await shard.seal("K", "m", 1, TO)  # it is not paused
+        assert await consumed(shard) == {"K": list(range(1, 11))}
+
+
+async def test_a_seal_that_nobody_waits_for_still_holds(tmp_path):
+    """If the caller gives up, delivery stays off until the seal's outcome is known."""
+    async with opened(tmp_path) as shard:
+        await fill(shard)
+        await shard.run("K", PAUSE)
+        line = shard.view.lines["K"]
+        sealing = asyncio.create_task(shard.seal("K", "m", 1, TO))
+        await asyncio.sleep(0)
+        sealing.cancel()
+        await asyncio.gather(sealing, return_exceptions=True)
+        assert line.sealing or not line.owned
+        assert await consumed(shard) == {}

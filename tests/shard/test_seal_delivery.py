@@ -5,9 +5,33 @@ import asyncio
 import pytest
 
 from plb_ray import errors
+from plb_ray.migration.ports import Ownership
+from plb_ray.queues.embedded.control import ControlService
+from plb_ray.queues.embedded.operations import look
+from plb_ray.rpc import convert
+from plb_ray.rpc.v1 import queue_pb2 as pb
 from tests.shard.test_shard_store import PAUSE, consumed, fill, opened
 
 TO = ("shard-1", "host:1")
+
+
+async def test_state_reflects_a_seal_that_was_submitted_before(tmp_path):
+    """Who asks for the state while a seal is being written gets SEALED, not what was before."""
+    async with opened(tmp_path) as shard:
+        await fill(shard)
+        await shard.run("K", PAUSE)
+        sealing = asyncio.create_task(shard.seal("K", "m", 1, TO))
+        await asyncio.sleep(0)
+        state = await ControlService(shard).GetOrderParamState(pb.OrderParamRequest(order_param="K"), None)
+        assert convert.state_from_pb(state).ownership is Ownership.SEALED
+        await sealing
+
+
+async def test_looking_leaves_nothing_behind(tmp_path):
+    """The state of an order param never heard of is NONE, and asking makes no record of it."""
+    async with opened(tmp_path) as shard:
+        assert (await shard.run("K", look)).ownership is Ownership.NONE
+        assert not shard.view.lines
 
 
 async def test_nothing_is_delivered_between_the_cursor_and_the_commit(tmp_path):

@@ -38,7 +38,8 @@ class ControlService(ShardControlServicer):
         return convert.shard_load_to_pb(self._shard.load())
 
     async def GetOrderParamState(self, request: Any, context: Any) -> pb.OrderParamState:
-        return self._state(self._shard.record(messages.name_of(request.order_param)))
+        """Answer in turn with the changes: a seal that is being written is seen as made, or not at all."""
+        return self._state(await self._shard.run(messages.name_of(request.order_param), operations.look))
 
     async def ListOrderParamStates(self, request: Any, context: Any) -> AsyncIterator[pb.OrderParamState]:
         for order_param in tuple(self._shard.view.lines):

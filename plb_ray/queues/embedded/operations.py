@@ -77,6 +77,11 @@ def transition(step: Callable[[Record, float], Record]) -> Operation:
     return operation
 
 
+def look(entry: Entry, now: Now) -> Effect:
+    """Change nothing; answer the record as everything submitted before has left it."""
+    return Effect(ownership.settled(entry.record, now.mono_s), entry.record)
+
+
 @dataclass(frozen=True)
 class Append:
     """Messages of one producer, numbered from `first_producer_seq`. Answers (last sequence, all were there already).

@@ -33,8 +33,7 @@ def test_written_bytes_stand_in_where_the_system_does_not_count(monkeypatch):
 
 
 def test_capacity_defaults():
-    """A capped shard has one core of service work; what is not given comes from the machine."""
-    assert capacity_of(100.0, 5.0, 6.0).cpu_cores == 1.0
-    capacity = capacity_of(0.0, 0.0, 0.0)
-    assert capacity.cpu_cores == psutil.cpu_count()
+    """A shard is one process and has one core, whatever the machine has; other things not given come from the machine."""
+    capacity = capacity_of(0.0, 6.0)
+    assert (capacity.cpu_cores, capacity.io_bytes_per_s) == (1.0, 6.0)
     assert capacity.memory_bytes == psutil.virtual_memory().total

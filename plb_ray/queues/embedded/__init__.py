@@ -19,5 +19,6 @@ protocol relies on (nothing is appended after SEAL). An operation is a pure func
 returns its whole effect or raises, so that a refused one leaves nothing behind. The event loop only sees what is on disk.
 
 *CPU load.* With a service rate (messages per second) the shard's capacity is 1.0 core of service work, and `use.cpu_cores`
-is the share of the last second's service rate that was used. Without one, both are of the operating system's counting.
+is the share of the last second's service rate that was used. Without one, the use is of the operating system's
+counting, and the capacity is 1.0 core too: the shard is one process under one interpreter lock.
 """

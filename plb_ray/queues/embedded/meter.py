@@ -96,10 +96,14 @@ class ProcessUse:
         return float(counters.read_bytes + counters.write_bytes)
 
 
-def capacity_of(service_rate_per_s: float, memory_bytes: float, io_bytes_per_s: float) -> ResourceVector:
-    """Return what a shard can give; zeros mean "not set": one core with a service rate, else what the machine has."""
+def capacity_of(memory_bytes: float, io_bytes_per_s: float) -> ResourceVector:
+    """Return what a shard can give; zeros mean "not set": what the machine has, of its cores one.
+
+    With a service rate that core stands for the rate. Without one it is a real core: the shard is one Python process, whose
+    interpreter lock lets it use no more, however many the machine has.
+    """
     return ResourceVector(
-        cpu_cores=1.0 if service_rate_per_s else float(psutil.cpu_count() or 1),
+        cpu_cores=1.0,
         memory_bytes=memory_bytes or float(psutil.virtual_memory().total),
         io_bytes_per_s=io_bytes_per_s or DEFAULT_IO_BYTES_PER_S,
     )

@@ -53,7 +53,7 @@ class ShardOptions:
     @property
     def capacity(self) -> ResourceVector:
         """What the shard can give."""
-        return capacity_of(self.service_rate_per_s, self.memory_bytes, self.io_bytes_per_s)
+        return capacity_of(self.memory_bytes, self.io_bytes_per_s)
 
 
 class Shard:

@@ -1,19 +1,22 @@
 """`python -m plb_ray.queues.embedded`: one shard as an OS process.
 
 Prints `ready HOST:PORT` when it serves, `plb-shard: ...` and exit code 2 when it cannot start. SIGTERM or SIGINT ends it
-cleanly; with `--parent`, so does the end of standard input (its parent has gone).
+cleanly; with `--parent`, so does the end of standard input (its parent has gone). Exit code 3 means that the writer has
+died: nothing acknowledged is lost, and a restart on the same data serves again.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import gc
 import logging
 import signal
 import sqlite3
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from plb_ray.errors import BadInputError, PlbError
 from plb_ray.queues.embedded.control import ControlService
@@ -21,7 +24,11 @@ from plb_ray.queues.embedded.data import DataService
 from plb_ray.queues.embedded.shard import Shard, ShardOptions
 from plb_ray.rpc.server import start_server
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 EXIT_BAD_INPUT = 2
+EXIT_WRITER_DIED = 3
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -29,14 +36,13 @@ def main(arguments: list[str] | None = None) -> int:
     parsed = _parser().parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format=f"{parsed.shard_id} %(levelname)s %(message)s")
     try:
-        asyncio.run(_serve(parsed))
+        return asyncio.run(_serve(parsed))
     except PlbError as error:
         print(f"plb-shard: {error}", file=sys.stderr)  # noqa: T201 - the process's own words
         return EXIT_BAD_INPUT
-    return 0
 
 
-async def _serve(parsed: argparse.Namespace) -> None:
+async def _serve(parsed: argparse.Namespace) -> int:
     stop = asyncio.Event()
     _stop_on_signals(stop)
     shard = _shard(parsed)
@@ -46,11 +52,12 @@ async def _serve(parsed: argparse.Namespace) -> None:
         try:
             gc.freeze()  # what lives for ever need not be looked at again
             print(f"ready {server.endpoint}", flush=True)  # noqa: T201 - the promise of this process
-            await _until(stop, watch_parent=parsed.parent)
+            await _until((stop, shard.died), watch_parent=parsed.parent)
         finally:
             await server.stop()
     finally:
         await shard.close()
+    return EXIT_WRITER_DIED if shard.died.is_set() else 0
 
 
 def _shard(parsed: argparse.Namespace) -> Shard:
@@ -74,19 +81,19 @@ def _stop_on_signals(stop: asyncio.Event) -> None:
         loop.add_signal_handler(number, stop.set)
 
 
-async def _until(stop: asyncio.Event, *, watch_parent: bool) -> None:
-    """Return when told to stop; watching the parent, standard input's end tells so too."""
-    if not watch_parent:
-        await stop.wait()
-        return
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
-    waits = [asyncio.create_task(stop.wait()), asyncio.create_task(reader.read())]
-    await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-    for wait in waits:
-        wait.cancel()
-    pipe.close()
+async def _until(events: Sequence[asyncio.Event], *, watch_parent: bool) -> None:
+    """Return when one of the events is set; watching the parent, standard input's end counts too."""
+    async with contextlib.AsyncExitStack() as stack:
+        waits: list[asyncio.Task[object]] = [asyncio.create_task(event.wait()) for event in events]
+        if watch_parent:
+            reader = asyncio.StreamReader()
+            loop = asyncio.get_running_loop()
+            pipe, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+            stack.callback(pipe.close)
+            waits.append(asyncio.create_task(reader.read()))
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -57,13 +57,14 @@ class ControlService(ShardControlServicer):
         return await self._change(request, lambda record, _: ownership.redirected(record, *owner))
 
     async def Seal(self, request: Any, context: Any) -> pb.SealRecord:
-        name = messages.name_of(request.order_param)
+        name = messages.name_of(messages.bounded(request).order_param)
         if not request.destination_shard or not request.destination_endpoint:
             raise BadInputError(f"the seal of {name!r} needs the destination's shard id and endpoint")
         moved_to = (request.destination_shard, request.destination_endpoint)
         return convert.seal_to_pb(await self._shard.seal(name, request.migration_id, request.epoch, moved_to))
 
     async def Resume(self, request: Any, context: Any) -> pb.OrderParamState:
+        messages.bounded(request)
         resume = operations.Resume(request.migration_id, convert.seal_from_pb(request.sealed))
         return self._state(await self._shard.run(messages.name_of(request.order_param), resume))
 
@@ -82,12 +83,12 @@ class ControlService(ShardControlServicer):
 
     async def CopyBacklog(self, request: Any, context: Any) -> AsyncIterator[pb.CopyProgress]:
         """Pull what is missing from the source; a repeat goes on after what is there."""
-        name = messages.name_of(request.order_param)
+        name = messages.name_of(messages.bounded(request).order_param)
         begin = operations.BeginImport(request.migration_id, request.epoch)
         record: Record = await self._shard.run(name, begin)
         progress = CopyProgress(record.last_seq, 0, 0)
         async for chunk in self._exported(request, record.last_seq):
-            stored = [messages.message_from_pb(message) for message in chunk.messages]
+            stored = [messages.message_from_pb(message) for message in messages.bounded(chunk).messages]
             step = operations.ImportChunk(request.migration_id, request.epoch, stored)
             last_seq, count, size = await self._shard.run(name, step)
             progress = CopyProgress(last_seq, progress.messages + count, progress.bytes + size)
@@ -109,7 +110,7 @@ class ControlService(ShardControlServicer):
 
     async def _change(self, request: Any, step: Any) -> pb.OrderParamState:
         operation: Operation = operations.transition(step)
-        return self._state(await self._shard.run(messages.name_of(request.order_param), operation))
+        return self._state(await self._shard.run(messages.name_of(messages.bounded(request).order_param), operation))
 
     def _state(self, record: Record) -> pb.OrderParamState:
         return convert.state_to_pb(ownership.state_of(record, self._shard.now_s()))

@@ -92,7 +92,7 @@ class DataService(ShardDataServicer):
         last_seq = count = size = 0
         begun: set[tuple[str, str, int]] = set()
         async for chunk in request_iterator:
-            name, ids = messages.name_of(chunk.order_param), (chunk.migration_id, chunk.epoch)
+            name, ids = messages.name_of(messages.bounded(chunk).order_param), (chunk.migration_id, chunk.epoch)
             if (name, *ids) not in begun:
                 begun.add((name, *ids))
                 await self._shard.run(name, operations.BeginImport(*ids))

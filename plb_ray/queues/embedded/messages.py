@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
+
+from google.protobuf.message import Message
 
 from plb_ray.errors import BadInputError
 from plb_ray.queues.embedded.operations import Append, StoredMessage
@@ -30,6 +33,17 @@ def consumer_of(consumer: str) -> str:
 def chunk_of(asked: int, default: int) -> int:
     """Return how many messages a chunk may have: small ones keep the shard responsive."""
     return min(asked, MAX_CHUNK) or default
+
+
+def bounded(request: Any) -> Any:
+    """Return a request whose numbers can all be stored: SQLite's end at 2^63. Raises BadInputError."""
+    for field, value in request.ListFields():
+        for one in value if isinstance(value, Sequence) and not isinstance(value, str | bytes) else (value,):
+            if isinstance(one, int) and abs(one) > MAX_SEQ:
+                raise BadInputError(f"{field.name} is {one}; the most is {MAX_SEQ}")
+            if isinstance(one, Message):
+                bounded(one)
+    return request
 
 
 def append_of(request: Any) -> Append:

@@ -62,9 +62,10 @@ class Shard:
     def __init__(self, options: ShardOptions) -> None:
         now_s = monotonic_s()
         self.options = options
+        self.died = asyncio.Event()  # the writer has: whoever runs the shard ends the process
         self.view = View()
         self._lock, self._database = _open(options)
-        self.writer = Writer(self._database, (options.shard_id, str(options.data)), _now, self._publish)
+        self.writer = Writer(self._database, (options.shard_id, str(options.data)), _now, self._publish, self.died.set)
         self.delivery = Delivery(self.view, TokenBucket(options.service_rate_per_s, now_s), options.ack_timeout_s)
         self._readers = ThreadPoolExecutor(2, thread_name_prefix="shard-export")
         self._poll_reader = Reader(options.data / DATABASE_FILE)

@@ -4,6 +4,9 @@ An operation that raises leaves nothing behind and does not disturb the others. 
 of the batch holds: the touched order params are read back from disk and every operation of the batch fails with
 `ShardUnavailableError`. Answers and the news for the event loop (`Committed`) leave the thread only after the commit.
 
+If the thread ends by anything but `stop`, all that is queued and all that comes later fails, and `on_death` is called: the
+process is of no use any more and has to be started again.
+
 With each batch, and when nothing is queued, the thread deletes a chunk of acknowledged or wiped messages, so that neither
 acks nor wipes ever wait for a big delete.
 """
@@ -19,7 +22,7 @@ from collections import deque
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from plb_ray.errors import PlbError, ShardUnavailableError
+from plb_ray.errors import OutcomeUnknownError, PlbError, ShardUnavailableError
 from plb_ray.migration.ports import Ownership
 from plb_ray.queues.embedded.database import ALL_SEQ
 from plb_ray.queues.embedded.operations import Entry, Now
@@ -84,6 +87,7 @@ class Writer:
         who: the shard's id and endpoint for error texts.
         now: reads the clocks.
         publish: called in the event loop with the news of each commit, before the answers are given.
+        on_death: called in the event loop when the thread has ended unexpectedly.
     """
 
     def __init__(
@@ -92,11 +96,15 @@ class Writer:
         who: tuple[str, str],
         now: Callable[[], Now],
         publish: Callable[[list[Committed]], None],
+        on_death: Callable[[], None],
     ) -> None:
         self._database = database
         self._who = who
         self._now = now
         self._publish = publish
+        self._on_death = on_death
+        self._stopping = self._dead = False
+        self._jobs: list[Job] = []  # of the batch at hand
         self._queue: queue.SimpleQueue[Job | None] = queue.SimpleQueue()
         self._loop = asyncio.get_running_loop()
         self._thread = threading.Thread(target=self._run, name="shard-writer", daemon=True)
@@ -118,11 +126,15 @@ class Writer:
     def submit(self, order_param: str, operation: Operation) -> asyncio.Future[Any]:
         """Queue an operation; the future has its answer once it is durable. Order of calls = order of effects."""
         future = self._loop.create_future()
+        if self._dead:
+            future.set_exception(self._failure("its writer has ended"))
+            return future
         self._queue.put(Job(order_param, operation, future))
         return future
 
     async def stop(self) -> None:
         """Finish what is queued, then end the thread and close the database."""
+        self._stopping = True
         self._queue.put(None)
         await asyncio.to_thread(self._thread.join)
         self._database.close()
@@ -135,13 +147,34 @@ class Writer:
         return Committed(number, record, True, tuple(self._database.sizes(number, record.acked_seq)))
 
     def _run(self) -> None:
-        """The thread: one batch after the other."""
+        """The thread."""
+        try:
+            self._run_batches()
+        except BaseException:
+            log.critical("the writer ends by an unexpected error", exc_info=True)
+            self._stopping = False
+        if not self._stopping:
+            self._loop.call_soon_threadsafe(self._die)
+
+    def _die(self) -> None:
+        """In the event loop: fail what the thread has left. A batch at hand may have been committed or not."""
+        self._dead = True
+        left = list(self._jobs)
+        while not self._queue.empty():
+            left.append(self._queue.get_nowait())
+        for job in left:
+            if job is not None and not job.future.done():
+                job.future.set_exception(OutcomeUnknownError(f"the writer of shard {self._who[0]!r} has ended"))
+        self._on_death()
+
+    def _run_batches(self) -> None:
         running = True
         while running:
             jobs = self._next_jobs()
             if None in jobs:
                 running = False
                 jobs = [job for job in jobs if job is not None]
+            self._jobs = jobs
             self._run_batch(jobs)
 
     def _next_jobs(self) -> list[Any]:
@@ -262,7 +295,7 @@ class Writer:
             record = replace(record, lease_until_s=touched.record.lease_until_s)
         self._slots[name] = Slot(number, record, self._database.producers(number))
 
-    def _failure(self, error: sqlite3.Error) -> ShardUnavailableError:
+    def _failure(self, error: sqlite3.Error | str) -> ShardUnavailableError:
         return ShardUnavailableError(*self._who, f"its disk refuses to write: {error}")
 
     def _tell(self, answers: list[tuple[Any, Any, Exception | None]], news: list[Committed]) -> None:
@@ -273,7 +306,7 @@ class Writer:
         if news:
             self._publish(news)
         for future, result, error in answers:
-            if future.cancelled():
+            if future.done():
                 continue
             if error is None:
                 future.set_result(result)

@@ -11,6 +11,7 @@ from plb_ray.domain.load import ResourceVector, Shard
 from plb_ray.domain.mapping import Placement
 from plb_ray.domain.migration import MigrationStep
 from plb_ray.errors import FencedError, PermanentError, PlbError, StaleEpochError, UnknownShardError
+from plb_ray.migration.abort import AbortAnswer, asked_to_abort
 from plb_ray.migration.ports import Ownership
 from plb_ray.migration.protocol import Command, Event, destination_serves, source_event
 from plb_ray.migration.settings import MigrationSettings
@@ -187,24 +188,45 @@ class Actions:
         return Outcome(Event.LACKING, f"the destination is {state.ownership} at epoch {state.epoch}")
 
     async def _undo(self) -> Outcome:
-        """Abort on both. What does not answer is left to its lease (source) or to the next first copy (destination)."""
-        if await self._abort(self._record.source):
-            self._pause_is_over()
-        await self._abort(self._record.destination)
+        """Abort on the source, then on the destination: its copy is needed if the source turns out to be sealed.
+
+        What does not answer is left to its lease (source, SEAL not sent) or to the next first copy (destination).
+        """
+        undone = await self._abort_source()
+        if undone.event is Event.UNDONE:
+            await self._abort(self._record.destination)
+        return undone
+
+    async def _abort_source(self) -> Outcome:
+        """Return UNDONE only when the destination's copy is not needed; else that the source is sealed, or must be asked."""
+        answer = await self._abort(self._record.source)
+        if answer is AbortAnswer.REFUSED:
+            return await self._after_refused_abort()
+        if answer is AbortAnswer.UNANSWERED:
+            return self._unless_seal_was_sent("the source does not answer")
+        self._pause_is_over()
         return Outcome(Event.UNDONE)
 
-    async def _abort(self, shard_id: str) -> bool:
-        """Return whether the shard answered; a refusal is an answer: it has nothing of this migration."""
-        for attempt in range(1, self._around.settings.undo_attempts + 1):
-            try:
-                await self._port(shard_id).abort(self._record.order_param, self._record.migration_id)
-            except (PermanentError, FencedError):
-                return True
-            except (PlbError, TimeoutError):
-                await self._around.sleep(self._around.settings.retry_s(attempt))
-            else:
-                return True
-        return False
+    async def _after_refused_abort(self) -> Outcome:
+        """Ask why. A source that owns the order param would not have refused: that answer is stale."""
+        try:
+            state = await self._source.state(self._record.order_param)
+        except (PlbError, TimeoutError) as error:
+            return self._unless_seal_was_sent(f"the source refused to abort, then failed: {error}")
+        if source_event(self._record, state) is Event.SOURCE_SEALED:
+            return Outcome(Event.SOURCE_SEALED)
+        if state.ownership in (Ownership.ACTIVE, Ownership.PAUSED):
+            return self._unless_seal_was_sent(f"the source is {state.ownership}, yet refused to abort")
+        self._pause_is_over()
+        return Outcome(Event.UNDONE)
+
+    def _unless_seal_was_sent(self, why: str) -> Outcome:
+        sent = self._record.step is MigrationStep.SEALING
+        return Outcome(Event.UNANSWERED, why) if sent else Outcome(Event.UNDONE)
+
+    async def _abort(self, shard_id: str) -> AbortAnswer:
+        around = self._around
+        return await asked_to_abort(around.shards.get(shard_id), self._record, around.settings, around.sleep)
 
     # Parts
 

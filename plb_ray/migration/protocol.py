@@ -24,7 +24,8 @@ A record is written to the journal whenever `step` changes its step or its error
 journal at step X means: the command of X may have been carried out, no later one was sent.
 
     before SEALING   SEAL was never sent; any failure, and any crash, is undone
-    SEALING          SEAL may have been carried out; only the source knows, so it is asked until it answers
+    SEALING          SEAL may have been carried out; only the source knows, so it is asked until it answers; the destination
+                     keeps its copy until the source has accepted the abort, or is known not to be sealed by this migration
     after            nothing is undone; each command is repeated until it succeeds
 """
 

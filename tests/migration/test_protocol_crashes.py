@@ -8,7 +8,7 @@ import pytest
 
 from plb_ray.domain.migration import MigrationStep
 from plb_ray.errors import OutcomeUnknownError, ShardUnavailableError
-from plb_ray.migration import protocol
+from plb_ray.migration import actions, protocol
 from plb_ray.migration.ports import Ownership
 from plb_ray.queues.embedded import ownership
 from tests.migration.world import LEASE_S, Crash, World
@@ -257,6 +257,7 @@ async def test_control_unknown_seal_taken_for_failure(monkeypatch):
     """Control: a protocol that rolls back on an unknown outcome of SEAL is caught by these checks."""
     broken = protocol._ROLLBACK | {(MigrationStep.SEALING, protocol.Event.FAILED)}
     monkeypatch.setattr(protocol, "_ROLLBACK", broken)
+    monkeypatch.setattr(actions, "source_event", lambda *_: protocol.Event.SOURCE_OTHER)  # undo asks the source as well
     world = await _ready()
     world.plan["a.seal/after"] = OutcomeUnknownError("lost")
     await world.migrate("x", "a", "b")

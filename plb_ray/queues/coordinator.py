@@ -19,6 +19,7 @@ from plb_ray.errors import (
     BadInputError,
     FencedError,
     MigrationConflictError,
+    OutcomeUnknownError,
     PlbError,
     RetryableError,
     UnknownOrderParamError,
@@ -126,7 +127,8 @@ class Coordinator:
             self._runner.recover(record)
         self._opened = set(found.states)
         await self.shards()
-        await self._open_all(recovery.unopened(self._mapping.current(), found))
+        unopened = recovery.unopened(self._mapping.current(), found)
+        await asyncio.gather(*(self._answer(self._opened_placement(placement)) for placement in unopened))
 
     async def close(self) -> None:
         """Drop what runs, as a crash would; the next start finishes it."""
@@ -179,12 +181,10 @@ class Coordinator:
         return await self._opened_placement(placement or await self._placed(order_param))
 
     async def ensure(self, order_params: Iterable[str]) -> tuple[Placement, ...]:
-        """`resolve` with `create` for many at once: one commit for all new rows, and the shards in parallel.
-
-        Raises:
-            ShardUnavailableError: as for `resolve`; those before and after may have been placed.
-        """
-        return tuple(await asyncio.gather(*(self.resolve(name, create=True) for name in order_params)))
+        """Place many at once, and open what can be opened now; `resolve` opens the rest when its shard is back."""
+        placements = tuple(await asyncio.gather(*(self._known_or_placed(name) for name in order_params)))
+        await self._open_all(placements)
+        return placements
 
     async def allocate(self, order_param: str, shards: Sequence[str]) -> Placement:
         """Give an order param that has none its shard. Idempotent for the same one.
@@ -263,8 +263,22 @@ class Coordinator:
             raise RetryableError(f"no shard answers that could take {order_param!r}; check that the shards run")
         return await self._mapping.create(Placement(order_param, (rendezvous_shard(order_param, candidates),), FIRST_EPOCH))
 
+    async def _known_or_placed(self, order_param: str) -> Placement:
+        return self._mapping.get(order_param) or await self._placed(order_param)
+
     async def _open_all(self, placements: Iterable[Placement]) -> None:
-        await asyncio.gather(*(self._answer(self._opened_placement(placement)) for placement in placements))
+        """Open what its shard takes now. Raises UnknownShardError and the like; a shard that is away is only logged."""
+        away = set(await asyncio.gather(*(self._away(placement) for placement in placements))) - {""}
+        for why in sorted(away):
+            log.warning("order params are not open yet: %s", why)
+
+    async def _away(self, placement: Placement) -> str:
+        """Open a placement, or return why its shard does not take it now."""
+        try:
+            await self._opened_placement(placement)
+        except (RetryableError, OutcomeUnknownError, TimeoutError) as error:
+            return f"{placement.owner}: {error}"
+        return ""
 
     async def _opened_placement(self, placement: Placement) -> Placement:
         """Open a first placement on its shard, unless that is known to have been done."""

@@ -119,6 +119,30 @@ async def test_placement_stands_when_its_shard_dies_before_open():
         assert world.owner("x") == ("a", 1)
 
 
+async def test_ensure_does_without_a_shard_that_is_away():
+    """Ensuring places order params on a shard that has gone away, opens the others, and the rest when it is back."""
+    world, coordinator = await started()
+    world.shards["a"].stop()
+    placements = await coordinator.ensure(f"n{number}" for number in range(30))
+    away = [placement.order_param for placement in placements if placement.owner == "a"]
+    assert away
+    assert all(world.owner(p.order_param) == (p.owner, 1) for p in placements if p.owner != "a")
+    world.shards["a"].restart()
+    for name in away:
+        await coordinator.resolve(name)
+        assert world.owner(name) == ("a", 1)
+
+
+async def test_ensure_still_refuses_a_shard_that_does_not_exist():
+    """An order param placed on a shard that is not configured any more is no shard that is away: it is refused."""
+    world, _ = await started()
+    world.mapping.placements["x"] = Placement("x", ("gone",), 1)
+    await world.crash()
+    coordinator = await world.start()
+    with pytest.raises(UnknownShardError):
+        await coordinator.ensure(["x"])
+
+
 async def test_allocate():
     """Allocation is idempotent for the same shard, and refuses another one, an unknown one, none, and several."""
     world, coordinator = await started()

@@ -68,15 +68,20 @@ def owner_of(states: dict[str, OrderParamState]) -> Placement | None:
     return Placement(states[shard_id].order_param, (shard_id,), epoch)
 
 
-async def repair_mapping(mapping: MappingPort, found: Survey) -> int:
+async def repair_mapping(mapping: MappingPort, found: Survey, known: Mapping | None = None) -> int:
     """Bring the mapping up to what the shards say, where it lacks an order param or has an older epoch.
+
+    Args:
+        mapping: to be repaired.
+        found: what the shards say.
+        known: what the mapping has, if that need not be loaded.
 
     Returns:
         How many placements were repaired.
     """
-    known = (await mapping.load()).placements
+    epochs = {name: placement.epoch for name, placement in (known or await mapping.load()).placements.items()}
     owners = [owner for states in found.states.values() if (owner := owner_of(states)) is not None]
-    behind = [owner for owner in owners if owner.order_param not in known or known[owner.order_param].epoch < owner.epoch]
+    behind = [owner for owner in owners if epochs.get(owner.order_param, 0) < owner.epoch]
     await asyncio.gather(*(advance(mapping, owner) for owner in behind))
     return len(behind)
 

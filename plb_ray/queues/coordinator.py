@@ -26,7 +26,8 @@ from plb_ray.errors import (
     UnknownShardError,
 )
 from plb_ray.migration import recovery
-from plb_ray.migration.actions import Surroundings
+from plb_ray.migration.actions import Surroundings, advance
+from plb_ray.migration.late_survey import LateSurvey
 from plb_ray.migration.live_mapping import LiveMapping, MappingChange
 from plb_ray.migration.runner import Runner
 from plb_ray.migration.settings import MigrationSettings
@@ -101,6 +102,7 @@ class Coordinator:
         limits = self._settings.migration
         around = Surroundings(self._shards, journal, self._mapping, limits, now_s=clock.now_s, sleep=sleep)
         self._runner = Runner(around, self._mapping, self._settings.migrations_in_flight)
+        self._late_survey = LateSurvey(self._shards.values(), self._settings.answer_s, self._learn)
         self._described: dict[str, Shard] = {}
         self._opened: set[str] = set()
         self._opening = asyncio.Semaphore(self._settings.opens_in_flight)
@@ -115,12 +117,13 @@ class Coordinator:
 
         Shards that are away do not hold the start up for longer than `survey_s`; their migrations wait for them.
         """
-        await self._mapping.load()
+        is_new = not (await self._mapping.load()).placements
         found = await recovery.survey(self._shards.values(), self._settings.survey_s)
         for shard_id, why in found.silent.items():
             log.warning("shard %s did not answer at start: %s", shard_id, why)
+        self._late_survey.begin(found.silent if is_new else ())
         repaired = await recovery.repair_mapping(self._mapping, found)
-        unfinished = await self._to_recover(found)
+        unfinished = [*await self._journal.unfinished(), *await self._orphans(found)]
         log.info("recovered: %d placements repaired, %d migrations to finish", repaired, len(unfinished))
         await self._clean_up(found, {record.migration_id for record in unfinished})
         for record in unfinished:
@@ -132,6 +135,7 @@ class Coordinator:
 
     async def close(self) -> None:
         """Drop what runs, as a crash would; the next start finishes it."""
+        self._late_survey.close()
         await self._runner.close()
 
     async def settled(self) -> None:
@@ -174,15 +178,20 @@ class Coordinator:
         Raises:
             UnknownOrderParamError: unknown, and not to be created.
             ShardUnavailableError: its shard did not take it yet; the placement stands, try again.
+            RetryableError: it may live on a shard that was never asked, or no shard answers.
         """
-        placement = self._mapping.get(order_param)
+        placement = await self._known(order_param)
         if placement is None and not create:
             raise UnknownOrderParamError(order_param)
         return await self._opened_placement(placement or await self._placed(order_param))
 
     async def ensure(self, order_params: Iterable[str]) -> tuple[Placement, ...]:
-        """Place many at once, and open what can be opened now; `resolve` opens the rest when its shard is back."""
-        placements = tuple(await asyncio.gather(*(self._known_or_placed(name) for name in order_params)))
+        """Place many at once, and open what can be opened now; `resolve` opens the rest when its shard is back.
+
+        Those that cannot be placed yet, because a shard that may own them was never asked, are logged and left out.
+        """
+        found = await asyncio.gather(*(self._ensured(name) for name in order_params))
+        placements = tuple(placement for placement in found if placement is not None)
         await self._open_all(placements)
         return placements
 
@@ -201,7 +210,7 @@ class Coordinator:
             )
         self._shard(shards[0])
         _require_name(order_param)
-        placement = await self._mapping.create(Placement(order_param, tuple(shards), FIRST_EPOCH))
+        placement = await self._known(order_param) or await self._created(Placement(order_param, tuple(shards), FIRST_EPOCH))
         if placement.shards != tuple(shards):
             raise MigrationConflictError(f"{order_param!r} lives on {placement.owner!r} already; migrate it from there")
         return await self._opened_placement(placement)
@@ -232,18 +241,19 @@ class Coordinator:
 
     # Parts
 
-    async def _to_recover(self, found: recovery.Survey) -> list[MigrationRecord]:
-        """Return the journal's unfinished migrations, and the committed ones that it lacks (now written to it).
+    async def _orphans(self, found: recovery.Survey) -> list[MigrationRecord]:
+        """Return the committed migrations that the journal lacks, now written to it, with the mapping that they led to.
 
         One that it has as ABORTED is committed all the same: the sealed source is believed before the journal.
         """
-        unfinished = list(await self._journal.unfinished())
+        taken = []
         for orphan in recovery.orphans(found, self._clock.now_s()):
             known = await self._journal.get(orphan.migration_id)
             if known is None or known.step is MigrationStep.ABORTED:
                 await self._journal.write(orphan)
-                unfinished.append(orphan)
-        return unfinished
+                await advance(self._mapping, Placement(orphan.order_param, (orphan.destination,), orphan.epoch + 1))
+                taken.append(orphan)
+        return taken
 
     async def _clean_up(self, found: recovery.Survey, unfinished: set[str]) -> None:
         """Abort imports of migrations that are over (their destination was away when they were undone)."""
@@ -261,10 +271,30 @@ class Coordinator:
             candidates = [shard.shard_id for shard in await self.shards() if not shard.draining]
         if not candidates:
             raise RetryableError(f"no shard answers that could take {order_param!r}; check that the shards run")
-        return await self._mapping.create(Placement(order_param, (rendezvous_shard(order_param, candidates),), FIRST_EPOCH))
+        return await self._created(Placement(order_param, (rendezvous_shard(order_param, candidates),), FIRST_EPOCH))
 
-    async def _known_or_placed(self, order_param: str) -> Placement:
-        return self._mapping.get(order_param) or await self._placed(order_param)
+    async def _created(self, placement: Placement) -> Placement:
+        self._late_survey.require_all(placement.order_param)
+        return await self._mapping.create(placement)
+
+    async def _ensured(self, order_param: str) -> Placement | None:
+        try:
+            return await self._known(order_param) or await self._placed(order_param)
+        except RetryableError as error:
+            log.warning("not placed yet: %s", error)
+            return None
+
+    async def _known(self, order_param: str) -> Placement | None:
+        """Return a placement; for an unknown order param, ask the shards that were never asked first."""
+        if self._mapping.get(order_param) is None:
+            await self._late_survey.catch_up()
+        return self._mapping.get(order_param)
+
+    async def _learn(self, found: recovery.Survey) -> None:
+        """Take up what shards that were away at the start know: what they own, and what they have given away."""
+        await recovery.repair_mapping(self._mapping, found, self._mapping.current())
+        for orphan in await self._orphans(found):
+            self._runner.recover(orphan)
 
     async def _open_all(self, placements: Iterable[Placement]) -> None:
         """Open what its shard takes now. Raises UnknownShardError and the like; a shard that is away is only logged."""

@@ -21,6 +21,7 @@ from plb_ray.errors import (
     UnknownShardError,
 )
 from plb_ray.queues.coordinator import Coordinator, CoordinatorSettings
+from tests.migration.memory_stores import MemoryJournal
 from tests.migration.world import SETTINGS, World
 
 
@@ -89,7 +90,9 @@ async def test_ensure_many():
 
 async def test_new_order_params_avoid_dead_shards():
     """A shard that was never reached gets no new order params; with none reached the call can be repeated."""
-    world = World()
+    world, coordinator = await started()
+    await coordinator.allocate("old", ["b"])  # a mapping that has placements is trusted
+    await world.crash()
     world.shards["a"].stop()
     coordinator = await world.start()
     placements = await coordinator.ensure(f"n{number}" for number in range(30))
@@ -141,6 +144,47 @@ async def test_ensure_still_refuses_a_shard_that_does_not_exist():
     coordinator = await world.start()
     with pytest.raises(UnknownShardError):
         await coordinator.ensure(["x"])
+
+
+async def test_a_new_journal_waits_for_every_shard():
+    """With an empty mapping nothing unknown is placed until every shard was asked; then its owner is found, not doubled."""
+    world, coordinator = await started()
+    await coordinator.allocate("x", ["a"])
+    await coordinator.allocate("y", ["b"])
+    await world.crash()
+    world.mapping.placements.clear()
+    world.shards["a"].stop()
+    coordinator = await world.start()
+    for call in (coordinator.resolve("x", create=True), coordinator.allocate("x", ["c"])):
+        with pytest.raises(RetryableError, match="shard a,"):
+            await call
+    assert (await coordinator.resolve("y", create=True)).owner == "b"
+    assert [placement.order_param for placement in await coordinator.ensure(["x", "y"])] == ["y"]
+    world.shards["a"].restart()
+    found = await asyncio.gather(*(coordinator.resolve("x", create=True) for _ in range(5)))
+    assert set(found) == {Placement("x", ("a",), 1)}
+    assert world.owner("x") == ("a", 1)
+    assert (await coordinator.resolve("z", create=True)).epoch == 1
+
+
+async def test_a_late_shard_tells_of_what_it_gave_away():
+    """What a shard that was away has sealed is not placed anew: its migration is found and done."""
+    world, coordinator = await started()
+    await coordinator.allocate("x", ["a"])
+    world.produce("x", 5)
+    await held_at(world, "a.seal/after")
+    await world.crash()
+    world.mapping.placements.clear()
+    world.journal = MemoryJournal()
+    world.shards["a"].stop()
+    coordinator = await world.start()
+    with pytest.raises(RetryableError, match="shard a,"):
+        await coordinator.resolve("x", create=True)
+    world.shards["a"].restart()
+    placement = await coordinator.resolve("x", create=True)
+    assert placement == Placement("x", ("b",), 2)
+    await world.settle()
+    await world.check("x")
 
 
 async def test_allocate():

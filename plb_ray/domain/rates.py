@@ -17,8 +17,6 @@ from plb_ray.errors import UnknownOrderParamError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-MEDIAN = 0.5
-
 
 @dataclass(frozen=True, eq=False)
 class RateHistory:

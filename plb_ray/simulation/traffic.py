@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 SEND_EVERY_S = 0.01
 STAMP = struct.Struct("<d")
-MIN_PAYLOAD_BYTES = STAMP.size
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup check test demo proto clean
+.PHONY: setup check test demo bench proto clean
 
 setup: $(READY)
 
@@ -11,6 +11,7 @@ $(READY): pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --upgrade pip
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/python -m optimizer.warm
 	touch $(READY)
 
 check: $(READY)  ## lint, format, types, import contracts, drift of the generated gRPC code
@@ -25,6 +26,9 @@ test: check  ## check, then all tests
 
 demo: $(READY)  ## the main job on the packaged sample
 	$(BIN)/plb demo
+
+bench: $(READY)  ## the figures of docs/benchmarks.md: plans at all sizes, beside other solvers (about an hour)
+	$(BIN)/python -m tests.bench
 
 proto: $(READY)  ## make the generated gRPC code anew
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. --pyi_out=. plb_ray/rpc/v1/queue.proto

@@ -1,17 +1,19 @@
-"""The exact model of a packing problem for OR-Tools CP-SAT.
+"""An exact model of a packing, or of a part of one, for OR-Tools CP-SAT.
 
-Stating and solving one model lives here; the order of goals, the budget and what the answers prove are in `lexicographic`.
+Data        loads, limits: the whole units of `optimizer.packing`; rows = order params that may move, the others stay where the
+            incumbent has them; shards = where they may go besides their home and where they are
+Variables   x[k, s] in {0, 1}     order param k is on shard s
+            over[s, c] >= 0       overload, in steps of some units where the goal does not tell single ones apart
+            crowd[g, s] >= 0      members of group g too many on s, only where the current mapping has them
+Constraints sum over s of x[k, s] = 1
+            sum over k of load[k, c] x[k, s]  <=  limit[s, c] - what stays there + step[s, c] over[s, c]
+            sum over k in g of x[k, s]  <=  1 + crowd[g, s];  x[k, s] + x[j, s] <= 1 for k, j in g if k does not come from s
+            sum over k of (1 - x[k, home k])  <=  moves_max
+            cost that leaves s >= LB(s), where all overload is to end: a valid cut that lets the solver prove early
+Objective   one at a time, each capped before the next: broken rules; overload; cost
 
-Data        integers of `presolve`: up(k, s, c), down(k, s, c) units of a share, room(s, c); cost in whole numbers
-Variables   x[k, s] in {0, 1}     order param k arrives on shard s (s != current[k])
-            leave[k] in {0, 1}    k leaves its current shard
-            over[s, c] >= 0       units of overload, only on hot shards and only when overload may stay
-            margin_from, margin_to  highest utilisation of the hot shards, and of the shards that receive
-Constraints sum over s of x[k, s] = leave[k]
-            sum over k of up x[k, s] - sum over k on s of down leave[k]  <=  room(s, c) + over[s, c]
-            sum over k of leave[k] <= budget_moves
-            when all overload is to end: over = 0, and what `bound` proved to leave each hot shard leaves it (valid cuts)
-Objectives  one at a time: sum of over; sum of cost[k] leave[k]; margin_from + margin_to
+Each row of the model is exact in units, so one model both finds plans and proves bounds; a bound speaks of the whole packing
+only if every movable order param is in `rows` and every shard in `shards`.
 """
 
 from __future__ import annotations
@@ -22,18 +24,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from ortools.sat.python import cp_model
 
-from optimizer.presolve import UNITS, Rounding, Scope, ShardRows, kept_columns, shard_rows
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from optimizer.bound import EvictionBound
     from optimizer.packing import Packing
 
-COST_UNITS = 100_000_000  # of the dearest move, when costs are not whole numbers
-MARGIN_UNITS = 1_000  # resolution of the margins: 0.1 % of a capacity is enough for a tie-break
-MARGIN_MAX = 100 * MARGIN_UNITS
 LinearExpr = cp_model.LinearExpr
+COST_UNITS = 10_000_000  # of the dearest move, when costs are not whole numbers
+GRID = 2.0**44  # the overload of the incumbent is as much in the objective
+SUM_MAX = 2.0**59  # what the objective may add up to
+COEFFICIENT = 2.0**17  # of one step of overload, about: keeps the rounding of weights below 10^-5
+SAME = 1e-6  # relative: overloads that differ by less are equal
+WHOLE_COST_MAX = 1e12
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,14 @@ class Effort:
     """How long one solve may take.
 
     Attributes:
-        deterministic_s: limit in CP-SAT's deterministic time, the same on every machine.
-        wall_s: limit in seconds of real time; hitting it makes the answer depend on the machine.
+        deterministic: limit in CP-SAT's deterministic time, the same on every machine; about a second on a fast one.
+        wall_s: limit in seconds; hitting it makes the answer depend on the machine.
         seed: of the solver's search.
     """
 
-    deterministic_s: float
+    deterministic: float
     wall_s: float
-    seed: int = 1
+    seed: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,185 +60,202 @@ class Outcome:
     Attributes:
         shard_of: (K,) best allocation found; None if none was.
         optimal: the objective is proven least for this model.
-        objective, bound: in the integer units of the objective.
-        infeasible: proven that the model has no solution.
+        value, bound: of the objective: rules, overload in its units, or cost.
     """
 
     shard_of: NDArray[np.int64] | None
     optimal: bool
-    objective: int
-    bound: int
-    infeasible: bool
+    value: float
+    bound: float
 
 
-class PackingModel:
-    """One CP-SAT model. State an objective, add a hint, solve; then cap that objective and state the next."""
+class PartModel:
+    """One CP-SAT model. State a goal, solve; then cap that goal and state the next."""
 
-    def __init__(self, packing: Packing, scope: Scope, rounding: Rounding, ends_overload: EvictionBound | None) -> None:
+    def __init__(
+        self,
+        packing: Packing,
+        incumbent: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        shards: NDArray[np.int64],
+        *,
+        overload: bool,
+        lower: NDArray[np.float64] | None = None,
+    ) -> None:
         """Build variables and constraints.
 
         Args:
             packing: the problem.
-            scope: what may be decided.
-            rounding: SAFE to find plans, RELAXED to prove bounds.
-            ends_overload: given, no overload may stay, and these bounds are added as cuts; None allows it on hot shards.
+            incumbent: (K,) where everything is; also the first hint.
+            rows: (n,) order params that may move.
+            shards: (m,) where they may go.
+            overload: whether overload may stay; if not, `incumbent` has none.
+            lower: (S,) proven least cost of what leaves each shard, where no overload may stay.
         """
-        self.packing = packing
-        self.scope = scope
+        self.packing, self.incumbent, self.rows = packing, incumbent, rows
         self.model = cp_model.CpModel()
-        self.cost_factor = _cost_factor(packing.cost)
-        self.cost_units = np.floor(packing.cost[scope.rows] * self.cost_factor + 1e-9).astype(np.int64)
-        self.leave = [self.model.new_bool_var("") for _ in scope.rows]
-        self.arrive = self._new_arrivals()  # (n, S), None where k may not arrive
-        self.over: list[cp_model.IntVar] = []
-        self._rows = self._shard_rows(rounding, ends_overload is not None)
-        for rows in self._rows:
-            self._add_rows(rows, soft=ends_overload is None and bool(packing.hot[rows.shard]))
-        self.model.add(cp_model.LinearExpr.sum(self.leave) <= packing.budget_moves)
-        if ends_overload is not None:
-            self._add_cuts(ends_overload)
+        self.ways: list[list[tuple[int, cp_model.IntVar]]] = [self._ways(int(row), shards) for row in rows]
+        self.leave = [self._leave(int(row), ways) for row, ways in zip(rows, self.ways, strict=True)]
+        self.over: list[tuple[cp_model.IntVar, int]] = []  # with what one step counts
+        self.crowd: list[tuple[cp_model.IntVar, int, list[int], int]] = []  # with room, rows and shard
+        whole = packing.grain > 0 and packing.cost.sum() < WHOLE_COST_MAX
+        self.cost_factor = 1.0 if whole else COST_UNITS / max(float(packing.cost.max(initial=0.0)), 1e-300)
+        self.cost_units = np.floor(packing.cost[rows] * self.cost_factor + 1e-9).astype(np.int64)
+        self.grid = self._grid()
+        self._add_limits(overload=overload)
+        self._add_groups()
+        stays = int((incumbent != packing.current).sum() - (incumbent[rows] != packing.current[rows]).sum())
+        self.model.add(LinearExpr.sum(self.leave) <= packing.moves_max - stays)
+        if lower is not None:
+            self._add_cuts(lower)
 
-    def _new_arrivals(self) -> NDArray[np.object_]:
-        home = self.packing.current[self.scope.rows]
-        arrive = np.full((self.scope.rows.size, self.packing.shards), None, dtype=object)
-        for shard in self.scope.shards:
-            for position in np.flatnonzero(home != shard):
-                arrive[position, shard] = self.model.new_bool_var("")
-        for leave, ways in zip(self.leave, arrive, strict=True):
-            self.model.add(LinearExpr.sum([way for way in ways if way is not None]) == leave)
-        return arrive
+    def _ways(self, row: int, shards: NDArray[np.int64]) -> list[tuple[int, cp_model.IntVar]]:
+        packing = self.packing
+        may = packing.allowed[packing.rule[row], shards]
+        kept = {int(packing.current[row]), int(self.incumbent[row])}
+        ways = [(shard, self.model.new_bool_var("")) for shard in sorted(kept | set(shards[may].tolist()))]
+        self.model.add_exactly_one(way for _, way in ways)
+        for shard, way in ways:
+            self.model.add_hint(way, shard == self.incumbent[row])
+        return ways
 
-    def _shard_rows(self, rounding: Rounding, hard: bool) -> list[ShardRows]:  # noqa: FBT001 - private, named at the call's line
-        """Return the rows of the shards whose load the scope can change."""
-        kept, every = kept_columns(self.packing), np.arange(self.packing.load.shape[1])
-        involved = np.union1d(self.scope.shards, self.packing.current[self.scope.rows]).tolist()
-        columns = {shard: kept if hard or not self.packing.hot[shard] else every for shard in involved}
-        return [shard_rows(self.packing, self.scope, shard, columns[shard], rounding) for shard in involved]
+    def _leave(self, row: int, ways: list[tuple[int, cp_model.IntVar]]) -> cp_model.LinearExprT:
+        home = int(self.packing.current[row])
+        return 1 - next(way for shard, way in ways if shard == home)
 
-    def _add_rows(self, rows: ShardRows, *, soft: bool) -> None:
-        variables = self._row_variables(rows)
-        for column, room in enumerate(rows.room_units.tolist()):
-            units = np.concatenate([rows.arriving_units[:, column], -rows.leaving_units[:, column]])
-            change = LinearExpr.weighted_sum(variables, units.tolist())
-            if soft:
-                most = max(0, int(rows.arriving_units[:, column].sum()) - room)
-                over = self.model.new_int_var(0, most, "")
-                self.over.append(over)
-                self.model.add(change - over <= room)
-            else:
-                self.model.add(change <= room)
+    def _grid(self) -> float:
+        """Return how much overload one unit of the objective stands for."""
+        packing = self.packing
+        now = float((packing.over(packing.use(self.incumbent)) * packing.weight).sum())
+        total = float((packing.load.sum(axis=0) * packing.weight[:-1].max(axis=0, initial=0.0)).sum())
+        return max(now / GRID, total * packing.shards / SUM_MAX, 1e-300)
 
-    def _row_variables(self, rows: ShardRows) -> list[cp_model.IntVar]:
-        return [*self.arrive[rows.arriving, rows.shard], *(self.leave[position] for position in rows.leaving)]
+    def _add_limits(self, *, overload: bool) -> None:
+        packing = self.packing
+        staying = packing.use(self.incumbent)
+        np.subtract.at(staying, self.incumbent[self.rows], packing.load[self.rows])
+        on_shard: dict[int, list[tuple[int, cp_model.IntVar]]] = {}
+        for row, ways in zip(self.rows.tolist(), self.ways, strict=True):
+            for shard, way in ways:
+                on_shard.setdefault(shard, []).append((row, way))
+        for shard, ways in on_shard.items():
+            loads = packing.load[[row for row, _ in ways]]  # (n, D)
+            room = np.minimum(packing.limit[shard], 2.0**60) - staying[shard]
+            for column in np.flatnonzero(loads.sum(axis=0) > room):
+                self._add_limit(shard, int(column), [way for _, way in ways], loads[:, column], float(room[column]), overload)
 
-    def _add_cuts(self, bound: EvictionBound) -> None:
-        """Add what is proven to leave each hot shard; it implies nothing new but lets the solver prove optimality early."""
-        home = self.packing.current[self.scope.rows]
-        for shard in np.flatnonzero(self.packing.hot):
-            rows = np.flatnonzero(home == shard)
-            leaving = [self.leave[row] for row in rows]
-            self.model.add(LinearExpr.sum(leaving) >= int(bound.moves[shard]))
-            rounding = 0 if self.cost_factor == 1.0 else rows.size  # each cost was rounded down by less than one unit
-            least = int(np.ceil(bound.cost[shard] * self.cost_factor - 1e-6)) - rounding
-            self.model.add(LinearExpr.weighted_sum(leaving, self.cost_units[rows].tolist()) >= least)
+    def _add_limit(  # noqa: PLR0917
+        self, shard: int, column: int, ways: list[cp_model.IntVar], loads: NDArray[np.float64], room: float, overload: bool
+    ) -> None:
+        used = LinearExpr.weighted_sum(ways, loads.astype(np.int64).tolist())
+        if not overload:
+            self.model.add(used <= int(room))
+            return
+        weight = float(self.packing.weight[shard, column])
+        step = max(1, round(COEFFICIENT * self.grid / weight))
+        over = self.model.new_int_var(0, int((loads.sum() - room) // step) + 1, "")
+        self.over.append((over, max(1, round(weight * step / self.grid))))
+        self.model.add(used - step * over <= int(room))
+
+    def _add_groups(self) -> None:
+        packing, together = self.packing, {}
+        free = set(self.rows.tolist())
+        taken = {
+            (int(packing.group[row]), int(self.incumbent[row])) for row in packing.group_member.tolist() if row not in free
+        }
+        for row, ways in zip(self.rows.tolist(), self.ways, strict=True):
+            group = int(packing.group[row])
+            if group >= 0:
+                for shard, way in ways:
+                    if shard == packing.nowhere:
+                        continue
+                    together.setdefault((group, shard), []).append((row, way))
+        for (group, shard), members in together.items():
+            here = sum(packing.current[row] == shard for row, _ in members)
+            room = 0 if (group, shard) in taken else 1
+            if here > room:
+                crowd = self.model.new_int_var(0, int(here) - room, "")
+                self.crowd.append((crowd, room, [row for row, _ in members], shard))
+                self.model.add(LinearExpr.sum([way for _, way in members]) <= room + crowd)
+                self._keep_out(shard, members, taken=room == 0)
+            elif len(members) > room:
+                self.model.add(LinearExpr.sum([way for _, way in members]) <= room)
+
+    def _keep_out(self, shard: int, members: list[tuple[int, cp_model.IntVar]], *, taken: bool) -> None:
+        """Let no member come to a crowded shard while another is there."""
+        for row, way in members:
+            if self.packing.current[row] == shard:
+                continue
+            if taken:
+                self.model.add(way == 0)
+            for other, its in members:
+                if other != row:
+                    self.model.add_at_most_one(way, its)
+
+    def _add_cuts(self, lower: NDArray[np.float64]) -> None:
+        home = self.packing.current[self.rows]
+        for shard in np.flatnonzero(lower > 0):
+            mine = np.flatnonzero(home == shard)
+            least = int(np.ceil(lower[shard] * self.cost_factor - 1e-6)) - (0 if self.cost_factor == 1.0 else mine.size)
+            everyone = (self.packing.movable & (self.packing.current == shard)).sum() == mine.size
+            if everyone:
+                leaving = [self.leave[position] for position in mine]
+                self.model.add(LinearExpr.weighted_sum(leaving, self.cost_units[mine].tolist()) >= least)
+
+    def _broken(self) -> cp_model.LinearExprT:
+        stay = [1 - leave for row, leave in zip(self.rows, self.leave, strict=True) if self.packing.must_leave[row]]
+        return LinearExpr.sum([*stay, *(crowd for crowd, *_ in self.crowd)])
+
+    def broken_of(self, shard_of: NDArray[np.int64]) -> int:
+        """Return how many broken rules of the model an allocation has."""
+        stay = self.packing.must_leave[self.rows] & (shard_of[self.rows] == self.packing.current[self.rows])
+        crowded = (max(0, int((shard_of[rows] == shard).sum()) - room) for _, room, rows, shard in self.crowd)
+        return int(stay.sum()) + sum(crowded)
+
+    def cap_broken(self, most: float) -> None:
+        """Allow at most so many broken rules from now on (of those that the rows can mend)."""
+        self.model.add(self._broken() <= int(most))
+
+    def cap_overload(self, most: float) -> None:
+        """Allow at most so much overload, in units of the objective, from now on."""
+        self.model.add(self._overload() <= int(most * (1 + SAME)) + int(COEFFICIENT) * len(self.over))
 
     def _overload(self) -> cp_model.LinearExprT:
-        return LinearExpr.sum(self.over)
+        return LinearExpr.weighted_sum([over for over, _ in self.over], [counts for _, counts in self.over])
 
-    def _cost(self) -> cp_model.LinearExprT:
-        return LinearExpr.weighted_sum(self.leave, self.cost_units.tolist())
+    def least_broken(self, effort: Effort) -> Outcome:
+        """Solve for the fewest broken rules."""
+        return self._solve(self._broken(), effort, 1.0)
 
-    def cap_overload(self, units: int) -> None:
-        """Allow at most this much overload from now on."""
-        if self.over:
-            self.model.add(self._overload() <= units)
+    def least_overload(self, effort: Effort) -> Outcome:
+        """Solve for the least overload."""
+        return self._solve(self._overload(), effort, 1.0)
 
-    def cap_cost(self, units: int) -> None:
-        """Allow at most this cost from now on."""
-        self.model.add(self._cost() <= units)
-
-    def minimise_overload(self) -> None:
-        """State goal 1."""
-        self.model.minimize(self._overload())
-
-    def minimise_cost(self) -> None:
-        """State goal 2."""
-        self.model.minimize(self._cost())
-
-    def minimise_spread(self) -> None:
-        """State goal 3: as much margin as possible on the shards that give and on those that take."""
-        source = self.model.new_int_var(0, MARGIN_MAX, "")
-        destination = self.model.new_int_var(0, MARGIN_MAX, "")
-        for rows in self._rows:
-            if self.packing.hot[rows.shard]:
-                self._add_margin(rows, source, None)
-            elif rows.arriving.size:
-                self._add_margin(rows, destination, self._takes(rows))
-        self.model.minimize(source + destination)
-
-    def _takes(self, rows: ShardRows) -> cp_model.IntVar:
-        """Return a boolean that is true when something arrives on the shard."""
-        takes = self.model.new_bool_var("")
-        for variable in self.arrive[rows.arriving, rows.shard]:
-            self.model.add_implication(variable, takes)
-        return takes
-
-    def _add_margin(self, rows: ShardRows, margin: cp_model.IntVar, only_if: cp_model.IntVar | None) -> None:
-        full = round(self.packing.headroom * UNITS)
-        variables = self._row_variables(rows)
-        for column, room in enumerate(rows.room_units.tolist()):
-            units = np.concatenate([rows.arriving_units[:, column], -rows.leaving_units[:, column]])
-            utilisation = LinearExpr.weighted_sum(variables, units.tolist()) + (full - room)
-            constraint = self.model.add(utilisation <= (UNITS // MARGIN_UNITS) * margin)
-            if only_if is not None:
-                constraint.only_enforce_if(only_if)
+    def least_cost(self, effort: Effort) -> Outcome:
+        """Solve for the least cost; value and bound are of the rows alone."""
+        return self._solve(LinearExpr.weighted_sum(self.leave, self.cost_units.tolist()), effort, self.cost_factor)
 
     def hint(self, shard_of: NDArray[np.int64]) -> None:
-        """Start the search from this allocation."""
-        self.model.clear_hints()  # type: ignore[no-untyped-call]  # ortools leaves it without annotations
-        for position, row in enumerate(self.scope.rows):
-            target = int(shard_of[row])
-            self.model.add_hint(self.leave[position], target != self.packing.current[row])
-            for shard, way in enumerate(self.arrive[position]):
-                if way is not None:
-                    self.model.add_hint(way, shard == target)
+        """Start the next search from this allocation."""
+        self.model.clear_hints()
+        for row, ways in zip(self.rows.tolist(), self.ways, strict=True):
+            for shard, way in ways:
+                self.model.add_hint(way, shard == shard_of[row])
 
-    def solve(self, effort: Effort) -> Outcome:
-        """Search; deterministic as long as the wall limit is not hit."""
+    def _solve(self, goal: cp_model.LinearExprT, effort: Effort, factor: float) -> Outcome:
+        """Minimise. Costs were rounded down to 1 / factor: what the bound says stays below the truth."""
+        self.model.minimize(goal)
         solver = cp_model.CpSolver()
         solver.parameters.num_workers = 1
-        solver.parameters.random_seed = effort.seed
-        solver.parameters.cp_model_presolve = False  # ours has done it; CP-SAT's takes longer than the search
-        solver.parameters.max_deterministic_time = max(1e-3, effort.deterministic_s)
-        solver.parameters.max_time_in_seconds = max(1e-3, effort.wall_s)
+        solver.parameters.random_seed = effort.seed % 2**31
+        solver.parameters.linearization_level = 2
+        solver.parameters.max_deterministic_time = effort.deterministic
+        solver.parameters.max_time_in_seconds = max(0.01, effort.wall_s)
         status = solver.solve(self.model)
         if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-            bound = _whole_bound(solver.best_objective_bound) if status == cp_model.UNKNOWN else 0
-            return Outcome(None, optimal=False, objective=0, bound=bound, infeasible=status == cp_model.INFEASIBLE)
-        return Outcome(
-            shard_of=self._read(solver),
-            optimal=status == cp_model.OPTIMAL,
-            objective=round(solver.objective_value),
-            bound=_whole_bound(solver.best_objective_bound),
-            infeasible=False,
-        )
-
-    def _read(self, solver: cp_model.CpSolver) -> NDArray[np.int64]:
-        shard_of = self.packing.current.copy()
-        for position in range(self.scope.rows.size):
-            if solver.boolean_value(self.leave[position]):
-                ways = self.arrive[position]
-                taken = (shard for shard, way in enumerate(ways) if way is not None and solver.boolean_value(way))
-                shard_of[self.scope.rows[position]] = next(taken)
-        return shard_of
-
-
-def _whole_bound(bound: float) -> int:
-    """Return the bound of a whole-number objective as a whole number, never above what is proven."""
-    return int(np.ceil(bound - 1e-6)) if np.isfinite(bound) else 0
-
-
-def _cost_factor(cost: NDArray[np.float64]) -> float:
-    """Return the factor that makes costs whole numbers: 1 if they are, else COST_UNITS for the dearest."""
-    whole = bool((cost == np.rint(cost)).all()) and float(cost.max(initial=1.0)) <= COST_UNITS
-    return 1.0 if whole else COST_UNITS / float(cost.max(initial=1.0))
+            return Outcome(None, optimal=False, value=np.inf, bound=0.0)
+        shard_of = self.incumbent.copy()
+        for row, ways in zip(self.rows.tolist(), self.ways, strict=True):
+            shard_of[row] = next(shard for shard, way in ways if solver.boolean_value(way))
+        bound = max(0.0, solver.best_objective_bound / factor)
+        return Outcome(shard_of, status == cp_model.OPTIMAL, solver.objective_value / factor, bound)

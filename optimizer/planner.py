@@ -1,125 +1,120 @@
-"""The planner: greedy relief, then the exact solver within the budget; the better of the two, with its proof and its words.
+"""The planner: a plan problem in, a plan with reasons, bound and waves out. Composes; each step is a module of its own.
 
-    pack -> nothing hot? the empty plan
-         -> eviction bound, greedy relief -> scope -> goals in their order (CP-SAT) -> return needless moves
-         -> sequence, reasons, what stays unresolved
+    validate -> pack -> solve (by mode) -> sequence into waves -> explain
 
-Each stage is a function of its own module and can be used alone. The answer is never worse than the current mapping: every
-stage starts from it, and keeps what it has unless a new allocation is better in truth.
+`CompositePlanner` is the `Planner` of `plb_ray.control.ports`. It holds no state and may be called from several threads.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from optimizer import explain
-from optimizer.bound import eviction_bound
-from optimizer.greedy import relieve, undo_needless
-from optimizer.packing import TOLERANCE, Packing, pack
-from optimizer.presolve import choose_scope
-from optimizer.sequencing import sequence
+from optimizer.explain import Story
+from optimizer.frontier import max_utilisation
+from optimizer.modes import choose
+from optimizer.packing import Packing, pack
+from optimizer.sequencing import waves
+from optimizer.validate import check_problem
 from plb_ray.clock import monotonic_s
-from plb_ray.domain.plan import Plan, PlanStatus
+from plb_ray.domain.plan import Plan, PlanMode, PlanStatus
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from optimizer.lexicographic import Answer
-    from plb_ray.domain.plan import PlanProblem
+    from numpy.typing import NDArray
+
+    from optimizer.modes import Choice
+    from optimizer.sequencing import Step
+    from optimizer.solve import Solution
+    from plb_ray.domain.plan import Move, PlanProblem
 
 
 @dataclass(frozen=True)
-class PlannerSettings:
-    """Parameters of `CpSatPlanner`.
+class CompositePlanner:
+    """Plans; see the module.
 
     Attributes:
-        seed: of the solver's search; any whole number >= 0.
-        booleans_max: most (order param, shard) choices in an exact model, 100..1,000,000. Above about 20,000 the solver
-            gets nowhere within a second.
-        terms_per_s: choices x columns that one second of the budget allows, > 0; stating a model costs about 1 us per term,
-            and it is stated up to three times.
-        greedy_part: share of the budget that greedy relief may use, in (0, 1).
-        deterministic_per_s: deterministic solver time counted as one second of the budget, in (0, 10]. Low enough, the wall
-            clock never cuts a search short and equal problems get equal plans.
-    """
-
-    seed: int = 1
-    booleans_max: int = 20_000
-    terms_per_s: float = 200_000.0
-    greedy_part: float = 0.4
-    deterministic_per_s: float = 0.5
-
-    def __post_init__(self) -> None:
-        assert self.seed >= 0
-        assert 100 <= self.booleans_max <= 1_000_000
-        assert self.terms_per_s > 0
-        assert 0 < self.greedy_part < 1
-        assert 0 < self.deterministic_per_s <= 10
-
-    def choices_max(self, columns: int, budget_s: float) -> int:
-        """Return how many choices an exact model with so many columns may have in this budget."""
-        return min(self.booleans_max, int(self.terms_per_s * budget_s / max(1, columns)))
-
-
-@dataclass(frozen=True)
-class CpSatPlanner:
-    """The `Planner` of `plb_ray.control.ports` on OR-Tools CP-SAT. Holds no state; may be called from several threads.
-
-    Attributes:
-        settings: parameters.
         now_s: a monotonic clock, for the budget only.
     """
 
-    settings: PlannerSettings = field(default_factory=PlannerSettings)
     now_s: Callable[[], float] = monotonic_s
 
-    def __post_init__(self) -> None:
-        import optimizer.lexicographic  # noqa: F401, PLC0415 - ortools takes 0.5 s to import: not at import, and not in a first plan
-
     def plan(self, problem: PlanProblem) -> Plan:
-        """Return the best plan found within `problem.budget_s`.
+        """Return the best plan found within `problem.budget`.
+
+        Raises:
+            BadInputError: the problem is malformed.
+        """
+        return self.explained(problem)[0]
+
+    def explained(self, problem: PlanProblem) -> tuple[Plan, Story]:
+        """Return the plan, and what its explanations stand on, for questions that a plan does not answer by itself.
 
         Raises:
             BadInputError: the problem is malformed.
         """
         started_s = self.now_s()
-        packing = pack(problem)
-        if not packing.hot.any():
-            return Plan(PlanStatus.NOT_NEEDED, (), 0.0, 0.0, 0.0, 0.0, (), self.now_s() - started_s)
-        answer = self._answer(packing, problem.budget_s, lambda: started_s + problem.budget_s - self.now_s())
-        return _as_plan(problem, packing, answer, lambda: self.now_s() - started_s)
-
-    def _answer(self, packing: Packing, budget_s: float, left_s: Callable[[], float]) -> Answer:
-        from optimizer.lexicographic import Budget, improve  # noqa: PLC0415 - see __post_init__
-
-        eviction = eviction_bound(packing)
-        relieved = relieve(packing, in_time=lambda: left_s() > (1 - self.settings.greedy_part) * budget_s)
-        budget = Budget(budget_s, left_s, self.settings.deterministic_per_s, self.settings.seed)
-        scope = choose_scope(packing, relieved, self.settings.choices_max(packing.load.shape[1], budget_s))
-        return improve(packing, relieved, scope, eviction, budget)
+        check_problem(problem)
+        choice = choose(problem, self.now_s)
+        story = Story(problem, choice.packing, choice.solution, choice.drained)
+        steps = waves(_for_waves(problem, choice), choice.solution.shard_of)
+        return _plan(story, steps, lambda: self.now_s() - started_s), story
 
 
-def _as_plan(problem: PlanProblem, packing: Packing, answer: Answer, elapsed_s: Callable[[], float]) -> Plan:
-    shard_of = undo_needless(packing, answer.shard_of)
-    if not packing.score(shard_of).better_than(packing.score(packing.current)):
-        shard_of = packing.current
-    score = packing.score(shard_of)
-    story = explain.Story(problem, packing, shard_of)
-    bound = min(answer.bound, score.cost)
+def _for_waves(problem: PlanProblem, choice: Choice) -> Packing:
+    """Return the packing whose current mapping is the real one, from which the moves start."""
+    return pack(problem) if problem.mode is PlanMode.ALLOCATE else choice.packing
+
+
+def _plan(story: Story, steps: tuple[Step, ...], elapsed_s: Callable[[], float]) -> Plan:
+    problem, solution = story.problem, story.solution
+    stated = pack(problem) if problem.mode in (PlanMode.ALLOCATE, PlanMode.CONSOLIDATE) else story.packing
+    moves = explain.moves(story, steps)
+    unresolved = explain.unresolved(story, steps)
+    overload_after, broken_after = _overload(problem, stated, solution.shard_of), stated.broken(solution.shard_of)
+    cost = float(stated.cost[solution.shard_of != stated.current].sum())
     return Plan(
-        status=_status(answer, score.cost, bound),
-        moves=explain.moves(story, sequence(packing, shard_of)),
-        cost=score.cost,
-        bound=bound,
-        overload_before=float(packing.over_now.sum()),
-        overload_after=score.overload,
-        unresolved=explain.unresolved(story, proven=answer.least_overload),
+        status=_status(solution, moves, stays=overload_after > 0 or broken_after > 0),
+        termination=solution.termination,
+        moves=moves,
+        cost=cost,
+        bound=min(solution.bound, cost),
+        broken_before=stated.broken(stated.current),
+        broken_after=broken_after,
+        overload_before=_overload(problem, stated, stated.current),
+        overload_after=overload_after,
+        max_utilisation=max_utilisation(stated, solution.shard_of),
+        unresolved=unresolved,
         solve_s=elapsed_s(),
+        first_sound_s=solution.first_sound_s,
     )
 
 
-def _status(answer: Answer, cost: float, bound: float) -> PlanStatus:
-    if answer.least_overload and cost <= bound + TOLERANCE * max(1.0, cost):
-        return PlanStatus.OPTIMAL
-    return PlanStatus.FEASIBLE if answer.solver_answered else PlanStatus.GREEDY
+def _status(solution: Solution, moves: tuple[Move, ...], *, stays: bool) -> PlanStatus:
+    if stays:
+        return PlanStatus.PARTIAL
+    if not moves:
+        return PlanStatus.NOT_NEEDED
+    return PlanStatus.OPTIMAL if solution.optimal else PlanStatus.FEASIBLE
+
+
+def _overload(problem: PlanProblem, packing: Packing, shard_of: NDArray[np.int64]) -> float:
+    """Return the overload in the problem's own numbers: of the cells that are over their limit beyond rounding."""
+    over = packing.over(packing.use(shard_of))[:-1] > 0
+    if not over.any():
+        return 0.0
+    parts = np.bincount(packing.origin)[packing.origin]
+    total = 0.0
+    for column in np.flatnonzero(over.any(axis=0)).tolist():
+        step, resource = divmod(column, len(problem.resources))
+        load = problem.load[packing.origin, step, resource] / parts
+        use = np.bincount(shard_of, weights=load, minlength=packing.shards)[:-1]
+        if problem.in_flight is not None:
+            use = use + problem.in_flight[:, step, resource]
+        beyond = use - problem.capacity[:, resource] * problem.headroom
+        total += float((beyond * problem.overload_weight[:, resource])[over[:, column]].sum())
+    return total

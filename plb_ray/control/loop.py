@@ -14,7 +14,7 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,19 +23,18 @@ from plb_ray.clock import monotonic_s
 from plb_ray.control.mover import Mover
 from plb_ray.control.observation import Observation, Observer
 from plb_ray.control.pictures import shard_views
+from plb_ray.control.stating import plan_problem
 from plb_ray.control.views import Admission, AdmittedMove, BalancerStatus, Decision, Mode, ShardView
 from plb_ray.domain.migration import MigrationStep
-from plb_ray.domain.plan import Plan, PlanProblem, PlanStatus
+from plb_ray.domain.plan import Plan, PlanStatus
 from plb_ray.domain.rates import Forecast, medium_horizon, short_horizon
 from plb_ray.errors import NoForecastError, PlbError, UnknownOrderParamError
 from plb_ray.estimate.load import estimate_load
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from plb_ray.clock import Clock
     from plb_ray.control.ports import DecisionLog, ForecasterPool, PlanChecker, Planner, Queue
-    from plb_ray.domain.load import LoadEstimate, Shard
+    from plb_ray.domain.load import LoadEstimate
     from plb_ray.domain.mapping import Mapping
     from plb_ray.domain.migration import MigrationRecord, MigrationRequest
     from plb_ray.domain.rates import OrderParamForecast
@@ -191,7 +190,7 @@ class ControlLoop:
         return Outlook(forecasts, estimate)
 
     async def _decide(self, seen: Observation, outlook: Outlook, mode: Mode, started_s: float) -> Decision:
-        problem = self._problem(seen, outlook.estimate)
+        problem = plan_problem(seen, outlook.estimate, self._moving, self._settings)
         plan = await asyncio.to_thread(self._parts.planner.plan, problem)
         faults = self._parts.checker.check(problem, plan)
         if faults:
@@ -206,24 +205,6 @@ class ControlLoop:
             faults=faults,
             sources=dict(Counter(outlook.forecasts["short"].sources)),
             tick_s=monotonic_s() - started_s,
-        )
-
-    def _problem(self, seen: Observation, estimate: LoadEstimate) -> PlanProblem:
-        names = seen.history.order_params
-        position = {shard.shard_id: index for index, shard in enumerate(seen.shards)}
-        current = seen.owner.copy()
-        for row, name in enumerate(names):
-            if (destination := self._moving.get(name)) in position:
-                current[row] = position[destination]
-        return PlanProblem(
-            estimate=estimate,
-            shards=tuple(_without_the_silent(seen)),
-            current=current,
-            movable=np.array([name not in self._moving for name in names]),
-            headroom=self._settings.headroom,
-            move_cost=np.ones(len(names)),
-            budget_moves=self._settings.budget_moves,
-            budget_s=self._settings.solver_budget_s,
         )
 
     # ---- the Balancer port
@@ -312,12 +293,6 @@ class ControlLoop:
 def decision_document(decision: Decision) -> dict[str, object]:
     """Return a decision as plain JSON values."""
     return asdict(decision)
-
-
-def _without_the_silent(seen: Observation) -> Iterator[Shard]:
-    """Yield the shards; one that does not answer takes nothing new until it does."""
-    for shard in seen.shards:
-        yield replace(shard, draining=True) if shard.shard_id in seen.snapshot.missing else shard
 
 
 def _admission(mode: Mode, faults: tuple[str, ...]) -> Admission:

@@ -1,0 +1,448 @@
+"""The composite solver: a packing in, the best allocation found within the budget out, with what is proven about it.
+
+Stages, each a module of its own that can be used alone
+    0 pack         whole units, segments, rules as arrays                              `packing`
+    a evict        cheapest eviction per hot shard by exact knapsacks; LB0             `eviction`, `cover`
+    b place        largest first, worst fit; if all fit, the cost is LB0: optimal      `placement`
+    c repair       ejection chains over priced covers for what fits nowhere            `repair`
+    d anneal       only while overload remains: shifts and swaps                       `anneal`
+    e exact        small packings: CP-SAT on the whole, goal after goal, with proof    `cpsat`
+    f improve      polishing chains round the shards that cost more than their bound, and CP-SAT on the shards around one
+    g tidy         needless moves back home, the others to the roomiest destination    `placement`
+
+The allocation is never worse than the current one: what a stage gives is kept only if its score is smaller. Where overload
+stays, its least amount found becomes the limit of the cells that have it, and the later stages lower the cost under that.
+
+Deterministic for a seed and a work budget: every stage counts its work in steps that do not depend on the clock; only the wall
+limit does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from optimizer.anneal import anneal, energy_scale
+from optimizer.board import Fixed, State, fixed_of, state_of
+from optimizer.eviction import Eviction, evict, settle
+from optimizer.packing import Packing, Score
+from optimizer.placement import largest_first, place, place_anyway, tidy
+from optimizer.repair import Lists, Memory, lists_of, memory_of, polish, repair
+from plb_ray.domain.plan import Termination
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from plb_ray.domain.plan import PlanBudget
+
+CHAINS = (8, 16, 32, 64, 128, 128, 128)  # longest ejection chain of each round of repairs
+POLISH_ROUNDS = (4, 400)  # least and most attempts between two looks at the clock
+LOOK_S = 0.05  # seconds between them, about
+CHAIN_MAX = 60  # of a polishing attempt
+IDLE_ROUNDS = 1_200  # attempts without a gain, then parts are solved by CP-SAT
+IDLE_PARTS = 3  # parts without a gain, then the walk starts elsewhere
+IDLE_CYCLES = 10  # starts without a gain, then the search is over
+PART_WORK = 500  # what one CP-SAT part counts as work, in attempts
+PART_EFFORT, PART_WALL_S = 0.25, 2.0
+PART_WAYS = 6_000  # most variables of a part
+PART_SHARDS = 6
+EXACT_WAYS = 30_000  # most order params x shards of the exact model of the whole
+EXACT_SHARE = 0.8  # of the time that is left
+EXACT_EFFORT_PER_S = 1.0  # deterministic time counted as one second
+ANNEAL_STEPS = (20_000, 3_000_000)  # least and most per call
+ANNEAL_SHARE = 0.5  # of the wall budget
+ANNEAL_IDLE = 2
+ANNEAL_HOT, ANNEAL_COLD = 0.02, 2e-5
+EQUAL = 1e-9  # relative: costs that differ by less are equal
+PROVEN = 1e-6  # relative: a cost this near its bound is proven; costs are rounded to 10^-7 in the exact model
+SAME_OVERLOAD = 1e-6  # relative: overloads that differ by less are equal, unless one of them is 0
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """The best allocation found.
+
+    Attributes:
+        shard_of: (K,).
+        score: of it.
+        bound: proven lower bound on the cost of every allocation with as few broken rules and as little overload; 0 = none.
+        eviction: the evictions and bounds that the search stood on.
+        least_overload: proven that no allocation with as few broken rules has less overload.
+        optimal: proven that none is better at all.
+        sound: no overload and no broken rule that could be mended.
+        termination: why the search stopped.
+        first_sound_s: when the first sound allocation was known, in seconds from the start; None if none was.
+        work: steps done.
+    """
+
+    shard_of: NDArray[np.int64]
+    score: Score
+    bound: float
+    eviction: Eviction
+    least_overload: bool
+    optimal: bool
+    sound: bool
+    termination: Termination
+    first_sound_s: float | None
+    work: int
+
+
+def solve(packing: Packing, budget: PlanBudget, now_s: Callable[[], float], started_s: float | None = None) -> Solution:
+    """Return the best allocation found within the budget.
+
+    Args:
+        packing: the problem.
+        budget: of time, work, moves, gap.
+        now_s: a monotonic clock.
+        started_s: when the budget's time began; now, if not given.
+    """
+    return _Search(packing, budget, now_s, now_s() if started_s is None else started_s).run()
+
+
+def unavoidable(packing: Packing) -> int:
+    """Return how many broken rules no allocation can mend: what may not move, or has nowhere to go."""
+    stuck = ~packing.movable | ~packing.allowed.any(axis=1)[packing.rule]
+    member = packing.group_member[stuck[packing.group_member] & (packing.current[packing.group_member] != packing.nowhere)]
+    places = packing.group[member] * packing.shards + packing.current[member]
+    return int((packing.must_leave & stuck).sum()) + member.size - np.unique(places).size
+
+
+@dataclass(eq=False)
+class _Walk:
+    """A polishing walk: where it is, and the best it has seen.
+
+    Attributes:
+        best: (K,); `cost` is its cost.
+    """
+
+    packing: Packing
+    fixed: Fixed
+    lists: Lists
+    lower: NDArray[np.float64]
+    state: State
+    memory: Memory
+    best: NDArray[np.int64]
+    cost: float
+
+    @classmethod
+    def of(
+        cls, packing: Packing, fixed: Fixed, lower: NDArray[np.float64], start: NDArray[np.int64], seed: int
+    ) -> _Walk:
+        state = state_of(packing, start)
+        memory = memory_of(packing, state, seed)
+        return cls(packing, fixed, lists_of(packing), lower, state, memory, start.copy(), _cost(packing, start))
+
+    def at(self, start: NDArray[np.int64], seed: int) -> _Walk:
+        """Return a walk of the same packing that begins elsewhere."""
+        state = state_of(self.packing, start)
+        memory = memory_of(self.packing, state, seed)
+        cost = _cost(self.packing, start)
+        return _Walk(self.packing, self.fixed, self.lists, self.lower, state, memory, start.copy(), cost)
+
+    def polish(self, rounds: int) -> int:
+        """Make so many attempts; return the last that lowered the best cost, from 1, or 0."""
+        self.cost, gain_at = polish(
+            self.fixed, self.state, self.lists, self.memory, self.lower, self.best, self.cost, rounds, CHAIN_MAX
+        )
+        return gain_at
+
+
+class _Search:
+    """One run through the stages; keeps the best allocation so far."""
+
+    def __init__(self, packing: Packing, budget: PlanBudget, now_s: Callable[[], float], started_s: float) -> None:
+        self.packing, self.budget, self.now_s, self.started_s = packing, budget, now_s, started_s
+        self.best, self.score = packing.current.copy(), packing.score(packing.current)
+        self.floor = unavoidable(packing)
+        self.first_sound_s: float | None = None
+        self.work = 0
+        self.proven: float | None = None  # bound of the exact stage
+        self.least_overload = False
+        self.eviction = evict(packing)
+        self.fixed = fixed_of(packing, self.eviction.forced)
+        self.random = np.random.default_rng(budget.seed)
+        self._note()
+
+    # ---- what is known
+
+    @property
+    def sound(self) -> bool:
+        return self.score.overload == 0 and self.score.broken <= self.floor
+
+    @property
+    def bound(self) -> float:
+        bound = self.eviction.bound if self.sound else 0.0
+        return min(self.score.cost, max(bound, self.proven or 0.0))
+
+    @property
+    def optimal(self) -> bool:
+        least = self.sound or self.least_overload
+        return least and self.score.cost <= self.bound * (1 + PROVEN) + EQUAL
+
+    @property
+    def near(self) -> bool:
+        return self.sound and self.score.cost <= self.bound * (1 + self.budget.gap) + EQUAL
+
+    def left_s(self) -> float:
+        return self.started_s + self.budget.wall_s - self.now_s()
+
+    def spent(self) -> bool:
+        return self.left_s() <= 0 or (self.budget.work is not None and self.work >= self.budget.work)
+
+    def _note(self) -> None:
+        if self.sound and self.first_sound_s is None:
+            self.first_sound_s = self.now_s() - self.started_s
+
+    def keep(self, shard_of: NDArray[np.int64]) -> bool:
+        """Keep an allocation if it is better; return whether it was."""
+        score = self.packing.score(shard_of)
+        if not _less(score, self.score) or not self.packing.allows(shard_of):
+            return False
+        self.best, self.score = shard_of.copy(), score
+        self._note()
+        return True
+
+    # ---- the stages
+
+    def run(self) -> Solution:
+        if self._needed():
+            self._construct()
+            if not self.sound:
+                self._anneal()
+            self._settle_bounds()
+            if not self.optimal and self._small():
+                self._exact()
+            if not self.optimal and not self.near:
+                self._improve()
+            self._tidy()
+        return Solution(
+            shard_of=self.best,
+            score=self.score,
+            bound=self.bound,
+            eviction=self.eviction,
+            least_overload=self.least_overload or self.score.overload == 0,
+            optimal=self.optimal,
+            sound=self.sound,
+            termination=self._termination(),
+            first_sound_s=self.first_sound_s,
+            work=self.work,
+        )
+
+    def _needed(self) -> bool:
+        return not self.sound
+
+    def _termination(self) -> Termination:
+        if self.optimal:
+            return Termination.PROVEN
+        if self.near:
+            return Termination.GAP
+        if self.left_s() <= 0:
+            return Termination.DEADLINE
+        return Termination.WORK if self.spent() else Termination.EXHAUSTED
+
+    def _construct(self) -> None:
+        packing, fixed = self.packing, self.fixed
+        state = state_of(packing, packing.current)
+        rows = largest_first(packing, np.flatnonzero(self.eviction.leaves))
+        homeless = place(fixed, state, rows)
+        if homeless and self.eviction.forced.any():
+            place_anyway(fixed, state, rows)
+        left = 1
+        if homeless or self.eviction.cannot.any() or packing.over(state.use).any():
+            self.keep(_within(packing, state.shard_of))
+            left = self._repair(state)
+        self.keep(_within(packing, state.shard_of) if left else state.shard_of)
+        if not self.sound:
+            self.keep(_within(packing, state.shard_of))
+
+    def _repair(self, state: State) -> int:
+        lists, memory = lists_of(self.packing), memory_of(self.packing, state, self.budget.seed)
+        left = 0
+        for chain in CHAINS:
+            left = repair(self.fixed, state, lists, memory, chain)
+            self.work += 1
+            if left == 0 or self.spent():
+                break
+        return left
+
+    def _anneal(self) -> None:
+        packing = self.packing
+        if (self.score.broken > self.floor and self.score.overload == 0) or packing.moves_max < packing.current.size:
+            return
+        scale, cost = energy_scale(packing)
+        steps = int(np.clip(200 * packing.current.size, *ANNEAL_STEPS))
+        until_s, idle, hot = self.left_s() * (1 - ANNEAL_SHARE), 0, ANNEAL_HOT
+        while idle < ANNEAL_IDLE and self.score.overload > 0 and self.left_s() > until_s and not self.spent():
+            state, best = state_of(packing, self.best), self.best.copy()
+            memory = memory_of(packing, state, self.budget.seed + self.work)
+            anneal(self.fixed, state, memory, scale, cost, best, steps, hot, ANNEAL_COLD)
+            self.work += steps // 100
+            gained = self._gain(best)
+            after = state_of(packing, self.best)
+            if packing.over(after.use).any() and self._repair(after) >= 0:
+                gained = max(gained, self._gain(after.shard_of))
+            idle = 0 if gained > 1e-4 else idle + 1
+            hot = max(ANNEAL_COLD, hot / 2)
+
+    def _gain(self, shard_of: NDArray[np.int64]) -> float:
+        """Keep an allocation if it is better; return by which part the overload fell."""
+        before = self.score.overload
+        self.keep(shard_of)
+        return (before - self.score.overload) / before if before > 0 else 0.0
+
+    def _settle_bounds(self) -> None:
+        """Decide the knapsacks that were left open, the costliest first."""
+        if not self.sound or self.optimal:
+            return
+        for shard in np.flatnonzero(self.eviction.undecided):
+            if self.spent():
+                break
+            self.eviction = settle(self.packing, self.eviction, int(shard))
+
+    def _small(self) -> bool:
+        packing = self.packing
+        return int(packing.movable.sum()) * (packing.shards - 1) <= EXACT_WAYS and not self.spent()
+
+    def _exact(self) -> None:
+        from optimizer.exact import solve_exactly  # noqa: PLC0415 - ortools takes 0.5 s to import
+
+        lower = self.eviction.lower if self.sound else None
+        share = self.left_s() * EXACT_SHARE
+        limit = share if self.budget.work is None else 1e9
+        found = solve_exactly(
+            self.packing,
+            self.best,
+            lower=lower,
+            floor=self.floor,
+            deterministic=min(limit, self.budget.wall_s) * EXACT_EFFORT_PER_S,
+            left_s=self.left_s,
+            seed=self.budget.seed,
+        )
+        self.keep(found.shard_of)
+        self.proven = found.bound
+        self.least_overload = found.least_overload
+        self.work += PART_WORK
+
+    def _improve(self) -> None:
+        """Lower the cost under the overload that is left: polish and solve parts until idle, then start over elsewhere."""
+        packing = self._frozen()
+        if packing.moves_max < packing.current.size or (self.best == packing.current).all():
+            return
+        lower = self.eviction.lower if self.sound else evict(packing).lower
+        walk, idle = _Walk.of(packing, fixed_of(packing, self.eviction.forced), lower, self.best, self.budget.seed), 0
+        while not self._enough() and idle < IDLE_CYCLES:
+            before = self.score.cost
+            self._polish(walk)
+            self._solve_parts(walk)
+            if self.score.cost < before * (1 - EQUAL):
+                idle = 0
+                walk = walk.at(self.best, self.budget.seed + self.work)
+            else:
+                idle += 1
+                walk = walk.at(self._elsewhere(walk), self.budget.seed + self.work)
+
+    def _enough(self) -> bool:
+        return self.spent() or self.near
+
+    def _polish(self, walk: _Walk) -> None:
+        """Polish until nothing is gained for `IDLE_ROUNDS` attempts."""
+        idle, rounds = 0, POLISH_ROUNDS[0]
+        while idle < IDLE_ROUNDS and not self._enough():
+            began_s = self.now_s()
+            rounds = min(rounds, IDLE_ROUNDS - idle)
+            gain_at = walk.polish(rounds)
+            idle = rounds - gain_at if gain_at else idle + rounds
+            self.work += rounds
+            if walk.cost < self.score.cost:
+                self.keep(walk.best)
+            rounds = int(np.clip(rounds * LOOK_S / max(1e-6, self.now_s() - began_s), *POLISH_ROUNDS))
+
+    def _solve_parts(self, walk: _Walk) -> None:
+        """Solve parts of the walk's best by CP-SAT until `IDLE_PARTS` have gained nothing."""
+        from optimizer.exact import improve_part  # noqa: PLC0415 - ortools takes 0.5 s to import
+
+        best, idle = walk.best, 0
+        while idle < IDLE_PARTS and not self._enough():
+            wall_s, seed = min(PART_WALL_S, self.left_s()), int(self.random.integers(2**31))
+            found = improve_part(
+                walk.packing, best, walk.lower, self.random, PART_SHARDS, PART_WAYS, PART_EFFORT, wall_s, seed
+            )
+            self.work += PART_WORK
+            idle = idle + 1 if found is best else 0
+            best = found
+            if idle == 0 and _cost(walk.packing, best) < self.score.cost:
+                self.keep(best)
+
+    def _elsewhere(self, walk: _Walk) -> NDArray[np.int64]:
+        """Return another allocation without overload to walk from: constructed anew with other random numbers, or the best."""
+        packing, fixed = walk.packing, walk.fixed
+        state = state_of(packing, packing.current)
+        rows = largest_first(packing, np.flatnonzero(self.eviction.leaves))
+        place(fixed, state, rows)
+        place_anyway(fixed, state, rows)
+        memory = memory_of(packing, state, self.budget.seed + self.work)
+        for chain in CHAINS:
+            if repair(fixed, state, walk.lists, memory, chain) == 0:
+                return state.shard_of
+            if self.spent():
+                break
+        return self.best
+
+    def _frozen(self) -> Packing:
+        """Return the packing with the overload that is left taken as allowed, cell by cell."""
+        if self.score.overload == 0:
+            return self.packing
+        return self.packing.with_limit(np.maximum(self.packing.limit, self.packing.use(self.best)))
+
+    def _tidy(self) -> None:
+        packing = self._frozen()
+        moved = np.flatnonzero(self.best != packing.current)
+        state = state_of(packing, self.best)
+        dearest_first = moved[np.argsort(-packing.cost[moved], kind="stable")]
+        tidy(fixed_of(packing, self.eviction.forced), state, dearest_first)
+        score = self.packing.score(state.shard_of)
+        if not _less(self.score, score) and self.packing.allows(state.shard_of):
+            self.best, self.score = state.shard_of.copy(), score
+
+
+def _cost(packing: Packing, shard_of: NDArray[np.int64]) -> float:
+    return float(packing.cost[shard_of != packing.current].sum())
+
+
+def _less(one: Score, other: Score) -> bool:
+    """Return whether a score is smaller at the first goal that differs by more than rounding."""
+    for mine, theirs, same in zip(one, other, (0.0, SAME_OVERLOAD, EQUAL), strict=True):
+        if abs(mine - theirs) > same * max(abs(mine), abs(theirs)):
+            return mine < theirs
+    return False
+
+
+def _within(packing: Packing, shard_of: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the allocation with as many of its moves as the budget of moves allows: at each step the one that helps most.
+
+    Cost: nothing where the budget suffices; else O(moves^2 x D).
+    """
+    moved = np.flatnonzero(shard_of != packing.current)
+    if moved.size <= packing.moves_max:
+        return shard_of
+    kept, use = packing.current.copy(), packing.use_now.copy()
+    waiting = moved
+    for _ in range(packing.moves_max):
+        source, shard = kept[waiting], shard_of[waiting]
+        load, weight, limit = packing.load[waiting], packing.weight, packing.limit
+        gain = (np.maximum(0, use[source] - limit[source]) - np.maximum(0, use[source] - load - limit[source])) * weight[source]
+        loss = (np.maximum(0, use[shard] + load - limit[shard]) - np.maximum(0, use[shard] - limit[shard])) * weight[shard]
+        change = (gain - loss).sum(axis=1) + np.where(packing.must_leave[waiting], 1e30, 0.0)
+        pick = int(np.argmax(change))
+        if change[pick] <= 0:
+            break
+        row = waiting[pick]
+        use[source[pick]] -= packing.load[row]
+        use[shard[pick]] += packing.load[row]
+        kept[row] = shard[pick]
+        waiting = np.delete(waiting, pick)
+    return kept

@@ -1,11 +1,15 @@
 """Less overload where no plan without any was found: simulated annealing over shifts and swaps.
 
 Mathematics
-    energy(allocation) = sum over s, c of scale[s, c] x over(s, c)  +  small x sum of cost[k] of what has moved
+    energy(allocation) = sum over s, c of scale[s, c] x over(s, c)  +  price x sum of cost[k] of what has moved
     scale[s, c]        = weight[s, c] / mean of weight x limit: 1 is as much overload as one mean shard's limit
-    small              so little that a move which lowers the overload by a millionth of a limit pays for any cost
+    cost[k]            as a share of the dearest
+    price              what a move must gain: high first, so that few moves end most of the overload; then lower and lower,
+                       since
+                       overload is the higher goal (`STAGES`)
 
-    Steps: an order param to another shard, or home; two order params change places. Half of them start at a shard that is over
+    Steps: an order param to another shard, or home; two order params change places. Half of them start at a shard that is
+        over
     its limits. A step that raises the energy by d is taken with probability exp(-d / T), T falling geometrically
     (Kirkpatrick et al. 1983). The best allocation seen is kept.
 
@@ -14,7 +18,7 @@ It proves nothing. Cost of a step: O(D + members of a spread group). Rules are n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -28,16 +32,27 @@ if TYPE_CHECKING:
     from optimizer.packing import Packing
 
 HOT_TRIES = 12  # order params looked at to find one on a shard that is over its limits
-SMALL = 1e-6
+
+
+class Stage(NamedTuple):
+    """One run: price of a move, and temperature at its first and last step, all in mean limits."""
+
+    price: float
+    hot: float
+    cold: float
+
+
+STAGES = (Stage(1e-3, 1e-3, 1e-5), Stage(1e-4, 1e-3, 1e-5), Stage(1e-5, 1e-3, 1e-6), Stage(1e-6, 1e-3, 1e-6))
+SQUEEZE = (Stage(1e-2, 1e-3, 1e-5), Stage(3e-3, 3e-3, 1e-5), Stage(1e-3, 1e-3, 1e-6))  # the same overload for less cost
 
 
 def energy_scale(packing: Packing) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return scale (S, D) and (K,) the small cost of each order param."""
+    """Return scale (S, D), and (K,) the cost of each order param as a share of the dearest."""
     worth = packing.weight[:-1] * packing.limit[:-1]
     usable = np.isfinite(worth) & (worth > 0)
     mean = float(worth[usable].mean()) if usable.any() else 1.0
     dearest = max(float(packing.cost.max(initial=0.0)), 1e-300)
-    return packing.weight / mean, SMALL * packing.cost / dearest
+    return packing.weight / mean, packing.cost / dearest
 
 
 @kernel
@@ -61,8 +76,8 @@ def _over_change(
 @kernel
 def _cost_change(fixed: Fixed, cost: NDArray[np.float64], row: int, source: int, shard: int) -> float:
     if source == fixed.home[row]:
-        return cost[row]
-    return -cost[row] if shard == fixed.home[row] else 0.0
+        return float(cost[row])
+    return -float(cost[row]) if shard == fixed.home[row] else 0.0
 
 
 @kernel
@@ -92,10 +107,12 @@ def anneal(
         fixed: the packing.
         state: changed; at the end where the walk has got to.
         memory: its random numbers are used.
-        scale, cost: of `energy_scale`.
+        scale: (S, D) of `energy_scale`.
+        cost: (K,) price of a move x the cost of `energy_scale`.
         best: (K,) overwritten by the allocation with the least energy seen, if it is below that of the start.
         steps: how many are tried.
-        hot, cold: temperature at the first and at the last step.
+        hot: temperature at the first step.
+        cold: at the last.
 
     Returns:
         How much lower the energy of `best` is than at the start; 0 if nothing better was seen.
@@ -120,7 +137,7 @@ def anneal(
             shard = fixed.home[row]
         else:
             shard = int(chance(memory) * shards)
-        if shard == source or not fixed.movable[row] or shard == shards:
+        if shard in (source, shards) or not fixed.movable[row]:
             continue
         if partner >= 0:
             if not fixed.movable[partner] or not _may_swap(fixed, state, row, partner):

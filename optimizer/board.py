@@ -1,7 +1,7 @@
 """An allocation under change, as arrays that kernels work on: who is where, what is used, and the elementary questions.
 
-`Fixed` is the packing, which nobody changes. `State` is the allocation: `put` is the only way to change it, and keeps the use
-and the lists of what is on each shard up to date. Both are tuples of arrays, so that kernels take them as one argument.
+`Fixed` is the packing, which nobody changes. `State` is the allocation: `put` is the only way to change it, and keeps the
+use and the lists of what is on each shard up to date. Both are tuples of arrays, so that kernels take them as one argument.
 """
 
 from __future__ import annotations
@@ -164,11 +164,11 @@ def may_be(fixed: Fixed, state: State, row: int, shard: int) -> bool:
 
 @kernel
 def roomiest(fixed: Fixed, state: State, row: int) -> int:
-    """Return the shard, other than where it is and its home, where `row` fits with the least highest utilisation; else -1."""
+    """Return the shard, not where it is nor its home, where `row` fits with the least highest utilisation; else -1."""
     best, least = -1, np.inf
     here, home, rule = state.shard_of[row], fixed.home[row], fixed.rule[row]
     for shard in range(fixed.limit.shape[0]):
-        if shard == here or shard == home or not fixed.allowed[rule, shard]:
+        if shard in (here, home) or not fixed.allowed[rule, shard]:
             continue
         worst = 0.0
         for c in range(fixed.load.shape[1]):

@@ -54,7 +54,7 @@ class PlanVerifier:
             *_claim_faults(problem, plan, moves, before, after),
             *_status_faults(plan, after),
             *_silence_faults(problem, plan, after),
-            *wave_faults(problem, plan, moves, before),
+            *wave_faults(problem, plan, moves, before, after),
         )
 
 

@@ -1,8 +1,8 @@
 """What a mapping is worth, recomputed for the checker from the problem's own numbers: loads, overload, broken rules.
 
 Tolerance. Of a resource whose loads are whole numbers sums are exact; there a cell (shard, step, resource) is over when its
-load exceeds capacity x headroom at all (10^-9 of it, for the product). Else a planner may round: the cell is surely over only
-from 10^-6 of the limit (or of the fleet's mean limit, if that is more), and between the two the claim decides. So the
+load exceeds capacity x headroom at all (10^-9 of it, for the product). Else a planner may round: the cell is surely over
+only from 10^-6 of the limit (or of the fleet's mean limit, if that is more), and between the two the claim decides. So the
 overload is an interval: of the cells that are surely over, and of all that are above their limit.
 """
 
@@ -178,7 +178,7 @@ def closing(problem: PlanProblem) -> NDArray[np.bool_]:
 
 def may_be(problem: PlanProblem, row: NDArray[np.int64], shard: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return (N,): the order param may be on the shard: it is real, not to be emptied, in a zone allowed, not forbidden."""
-    good = shard != NOWHERE
+    good: NDArray[np.bool_] = shard != NOWHERE
     at, real_row, real_shard = np.flatnonzero(good), row[good], shard[good]
     good[at] = ~closing(problem)[real_shard] & zone_ok(problem, real_row, real_shard)
     good[at] &= ~forbidden(problem, real_row, real_shard)

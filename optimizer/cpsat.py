@@ -1,6 +1,7 @@
 """An exact model of a packing, or of a part of one, for OR-Tools CP-SAT.
 
-Data        loads, limits: the whole units of `optimizer.packing`; rows = order params that may move, the others stay where the
+Data        loads, limits: the whole units of `optimizer.packing`; rows = order params that may move, the others stay where
+            the
             incumbent has them; shards = where they may go besides their home and where they are
 Variables   x[k, s] in {0, 1}     order param k is on shard s
             over[s, c] >= 0       overload, in steps of some units where the goal does not tell single ones apart
@@ -142,23 +143,21 @@ class PartModel:
             loads = packing.load[[row for row, _ in ways]]  # (n, D)
             room = np.minimum(packing.limit[shard], 2.0**60) - staying[shard]
             for column in np.flatnonzero(loads.sum(axis=0) > room):
-                self._add_limit(shard, int(column), [way for _, way in ways], loads[:, column], float(room[column]), overload)
+                used = LinearExpr.weighted_sum([way for _, way in ways], loads[:, column].astype(np.int64).tolist())
+                over = self._new_over(shard, int(column), float(loads[:, column].sum() - room[column])) if overload else 0
+                self.model.add(used <= int(room[column]) + over)
 
-    def _add_limit(  # noqa: PLR0917
-        self, shard: int, column: int, ways: list[cp_model.IntVar], loads: NDArray[np.float64], room: float, overload: bool
-    ) -> None:
-        used = LinearExpr.weighted_sum(ways, loads.astype(np.int64).tolist())
-        if not overload:
-            self.model.add(used <= int(room))
-            return
+    def _new_over(self, shard: int, column: int, most: float) -> cp_model.LinearExprT:
+        """Return the units of overload of a cell, as a new variable times its step."""
         weight = float(self.packing.weight[shard, column])
         step = max(1, round(COEFFICIENT * self.grid / weight))
-        over = self.model.new_int_var(0, int((loads.sum() - room) // step) + 1, "")
+        over = self.model.new_int_var(0, int(most // step) + 1, "")
         self.over.append((over, max(1, round(weight * step / self.grid))))
-        self.model.add(used - step * over <= int(room))
+        return step * over
 
     def _add_groups(self) -> None:
-        packing, together = self.packing, {}
+        packing = self.packing
+        together: dict[tuple[int, int], list[tuple[int, cp_model.IntVar]]] = {}
         free = set(self.rows.tolist())
         taken = {
             (int(packing.group[row]), int(self.incumbent[row])) for row in packing.group_member.tolist() if row not in free
@@ -237,7 +236,7 @@ class PartModel:
 
     def hint(self, shard_of: NDArray[np.int64]) -> None:
         """Start the next search from this allocation."""
-        self.model.clear_hints()
+        self.model.clear_hints()  # type: ignore[no-untyped-call]
         for row, ways in zip(self.rows.tolist(), self.ways, strict=True):
             for shard, way in ways:
                 self.model.add_hint(way, shard == shard_of[row])

@@ -1,7 +1,8 @@
 """What must leave each shard, at the least: the cheapest eviction per hot shard, and LB0, a proven lower bound on the cost.
 
 Mathematics
-    Let s have  excess(c) = use_now(s, c) - limit(s, c) > 0  in some column, and let M(s) be the movable order params on s. A plan
+    Let s have  excess(c) = use_now(s, c) - limit(s, c) > 0  in some column, and let M(s) be the movable order params on s.
+                A plan
     that leaves neither overload nor avoidable broken rules moves a set L of M(s) away with
 
         L holds every order param of s that must leave (draining shard, wrong zone, forbidden, nowhere)
@@ -11,7 +12,8 @@ Mathematics
     so its cost on s is at least
         forced(s)  =  cost of what must leave
         LB(s)      =  forced(s) + max( cover of what excess is left then,  of each group all but its dearest member )
-    where `cover` is the covering knapsack of `optimizer.cover`, all columns at once. An order param leaves one shard only, so
+    where `cover` is the covering knapsack of `optimizer.cover`, all columns at once. An order param leaves one shard only,
+    so
 
         cost  >=  LB0  =  sum over s of LB(s).
 
@@ -90,7 +92,7 @@ def evict(packing: Packing) -> Eviction:
 
 
 def settle(packing: Packing, eviction: Eviction, shard: int) -> Eviction:
-    """Return the eviction with the knapsack of an undecided shard solved by splitting: up to a second, mostly some milliseconds."""
+    """Return the eviction with an undecided shard's knapsack split: mostly milliseconds, up to half a second."""
     leaves, lower, undecided = eviction.leaves.copy(), eviction.lower.copy(), eviction.undecided.copy()
     rows = np.flatnonzero(packing.current == shard)
     lower[shard] = max(lower[shard], _decide(packing, rows, eviction.forced, _must_leave(packing), leaves))
@@ -100,7 +102,7 @@ def settle(packing: Packing, eviction: Eviction, shard: int) -> Eviction:
 
 def _must_leave(packing: Packing) -> NDArray[np.bool_]:
     """Return (K,): what any plan moves that breaks no rule without need, groups apart."""
-    return packing.must_leave & packing.movable & packing.allowed.any(axis=1)[packing.rule]
+    return packing.must_leave & packing.movable & packing.has_place
 
 
 def _decide(
@@ -126,7 +128,6 @@ def _decide(
 
 def _forced(packing: Packing) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     """Return (K,) what leaves whatever the load, and (S,) what the members too many of spread groups cost at the least."""
-    somewhere = packing.allowed.any(axis=1)[packing.rule]
     forced = _must_leave(packing)
     group_lower = np.zeros(packing.shards)
     member = packing.group_member[packing.current[packing.group_member] != packing.nowhere]
@@ -137,7 +138,7 @@ def _forced(packing: Packing) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:
     for crowd in np.flatnonzero(count > 1):
         rows = member[inverse == crowd]
         staying = rows[~forced[rows]]
-        may_go = staying[packing.movable[staying] & somewhere[staying]]
+        may_go = staying[packing.movable[staying] & packing.has_place[staying]]
         if staying.size < 2 or may_go.size == 0:
             continue
         dearest_last = may_go[np.argsort(packing.cost[may_go], kind="stable")]
@@ -161,7 +162,7 @@ def _evict_all(
     item: NDArray[np.int64],
     grain: float,
 ) -> tuple[NDArray[np.bool_], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]]:
-    """Evict from every shard: once for the plan (`forced` leaves), once for the bound where that differs (`bound_forced`)."""
+    """Evict from every shard: for the plan (`forced` leaves), and for the bound where that differs (`bound_forced`)."""
     shards = limit.shape[0]
     leaves, lower = forced.copy(), np.zeros(shards)
     cannot, undecided = np.zeros(shards, dtype=np.bool_), np.zeros(shards, dtype=np.bool_)
@@ -176,11 +177,13 @@ def _evict_all(
         if not hot:
             lower[shard] += group_lower[shard]
             continue
-        value, least, possible = _evict_one(rows, load, use[shard], limit[shard], cost, movable, bound_forced, grain, leaves, crowded)
+        value, least, possible = _evict_one(
+            rows, load, use[shard], limit[shard], cost, movable, bound_forced, grain, leaves, crowded
+        )
         cannot[shard], undecided[shard] = not possible, least < value
         lower[shard] += max(least, group_lower[shard])
         if crowded:
-            _evict_one(rows, load, use[shard], limit[shard], cost, movable, forced, grain, leaves, False)  # noqa: FBT003
+            _evict_one(rows, load, use[shard], limit[shard], cost, movable, forced, grain, leaves, False)
     return leaves, lower, cannot, undecided
 
 
@@ -195,7 +198,7 @@ def _evict_one(
     gone: NDArray[np.bool_],
     grain: float,
     leaves: NDArray[np.bool_],
-    bound_only: bool,  # noqa: FBT001
+    bound_only: bool,
 ) -> tuple[float, float, bool]:
     """Cover what excess is left without `gone`; mark the chosen in `leaves`. Return (cost, lower bound, possible)."""
     excess = use - limit
@@ -209,7 +212,7 @@ def _evict_one(
     available = np.zeros(excess.size)
     for row in items:
         available += load[row]
-    possible = (available >= excess).all()
+    possible = bool((available >= excess).all())
     wanted = np.minimum(excess, available)[hot].copy()
     part = np.empty((items.size, hot.size))
     for q in range(items.size):

@@ -53,7 +53,8 @@ def solve_exactly(
     Args:
         packing: small.
         incumbent: (K,) the best allocation known; the first hint.
-        lower: (S,) proven least cost of what leaves each shard if the incumbent has no overload and breaks no rule that can be
+        lower: (S,) proven least cost of what leaves each shard if the incumbent has no overload and breaks no rule that can
+            be
             kept; else None.
         floor: broken rules that no allocation mends.
         deterministic: CP-SAT's deterministic time for all goals together.
@@ -86,7 +87,7 @@ def solve_exactly(
     return Exact(best, outcome.bound if proven or lower is not None else 0.0, least_overload=proven)
 
 
-def improve_part(  # noqa: PLR0917
+def improve_part(
     packing: Packing,
     best: NDArray[np.int64],
     lower: NDArray[np.float64],

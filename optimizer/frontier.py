@@ -56,18 +56,14 @@ class Point:
     solve_s: float
 
 
-def frontier(
-    problem: PlanProblem, targets: Sequence[float], now_s: Callable[[], float] = monotonic_s
-) -> tuple[Point, ...]:
+def frontier(problem: PlanProblem, targets: Sequence[float], now_s: Callable[[], float] = monotonic_s) -> tuple[Point, ...]:
     """Return one point per target, in their order; the problem's budget is shared out evenly."""
     packing = pack(problem)
     share = replace(problem.budget, wall_s=problem.budget.wall_s / max(1, len(targets)))
     return tuple(point(packing, target, share, now_s)[0] for target in targets)
 
 
-def point(
-    packing: Packing, target: float, budget: PlanBudget, now_s: Callable[[], float]
-) -> tuple[Point, Solution]:
+def point(packing: Packing, target: float, budget: PlanBudget, now_s: Callable[[], float]) -> tuple[Point, Solution]:
     """Solve for one target."""
     started_s = now_s()
     lowered = packing.with_limit(np.minimum(packing.limit, np.floor(target * packing.capacity)))

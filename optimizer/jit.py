@@ -1,7 +1,7 @@
 """The one door to numba: `kernel` compiles a function on plain arrays to machine code at its first call.
 
-Compiled code is kept beside the module (or, where that folder cannot be written, in the user's cache), so that a machine pays
-for it once: `python -m optimizer.warm` does so at set-up. Kernels release the interpreter lock.
+Compiled code is kept beside the module (or, where that folder cannot be written, in the user's cache), so that a machine
+pays for it once: `python -m optimizer.warm` does so at set-up. Kernels release the interpreter lock.
 """
 
 from __future__ import annotations

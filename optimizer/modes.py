@@ -19,7 +19,7 @@ import numpy as np
 
 from optimizer.frontier import balance
 from optimizer.packing import Packing, pack
-from optimizer.solve import Solution, solve
+from optimizer.solve import Solution, solve, within_moves
 from plb_ray.domain.plan import NOWHERE, PlanMode
 
 if TYPE_CHECKING:
@@ -50,6 +50,8 @@ def choose(problem: PlanProblem, now_s: Callable[[], float]) -> Choice:
     if mode is PlanMode.CONSOLIDATE:
         return _consolidate(problem, now_s, started_s)
     packing = pack(with_rules(problem))
+    if mode is PlanMode.ALLOCATE:
+        return _allocate(problem, packing, now_s, started_s)
     solution = solve(packing, problem.budget, now_s, started_s)
     if mode in (PlanMode.BALANCE, PlanMode.ADD) and solution.sound:
         until_s = started_s + problem.budget.wall_s
@@ -67,6 +69,20 @@ def with_rules(problem: PlanProblem) -> PlanProblem:
     if problem.mode is PlanMode.ALLOCATE:
         return replace(problem, current=np.where(rules.pinned, problem.current, NOWHERE))
     return problem
+
+
+def _allocate(problem: PlanProblem, packing: Packing, now_s: Callable[[], float], started_s: float) -> Choice:
+    """Place everything anew; what finds no place stays where it is, and only as much moves as the budget allows."""
+    budget = replace(problem.budget, moves=packing.current.size)
+    solution = solve(replace(packing, moves_max=packing.current.size), budget, now_s, started_s)
+    stated = pack(problem)
+    shard_of = np.where(solution.shard_of == packing.nowhere, stated.current, solution.shard_of)
+    shard_of = within_moves(stated, shard_of)
+    while (joiners := stated.joiners(shard_of)).size:  # beside a member that found no place and stayed
+        shard_of[joiners] = stated.current[joiners]
+    score = stated.score(shard_of)
+    sound = score.overload == 0 and score.broken == 0
+    return Choice(packing, replace(solution, shard_of=shard_of, score=score, bound=0.0, optimal=False, sound=sound))
 
 
 def _consolidate(problem: PlanProblem, now_s: Callable[[], float], started_s: float) -> Choice:
@@ -108,5 +124,3 @@ def _cheapest_to_empty(packing: Packing) -> list[int]:
     size = np.divide(limit, total, out=np.zeros_like(limit), where=(total > 0) & np.isfinite(limit)).max(axis=1, initial=0.0)
     order = np.argsort(cost * np.maximum(size, 1e-12), kind="stable")
     return [int(shard) for shard in order if not stuck[shard]]
-
-

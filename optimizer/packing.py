@@ -22,11 +22,11 @@ Objective, lexicographic
 
 Loads of different steps are never merged: a shard is full when the *sum* at one step is, not when the sum of peaks is.
 
-Units. Loads and limits are whole numbers held in float64, so that sums are exact whatever their order: data that are whole
-numbers already are taken as they are; others are multiplied, per resource, by a power of two that brings the total near 2^24 x K x S
-(at most 2^49), loads rounded to the nearest and limits down plus as much as that rounding can amount to (K / 2 units, mostly
-under 10^-7 of a limit). So every allocation that keeps the true limits keeps the units', which makes lower bounds proven
-in units true bounds; and one that keeps the units' limits keeps the true ones up to 10^-9 of a limit and that rounding.
+Units. Loads and limits are whole numbers held in float64, so that sums are exact whatever their order. Resources whose loads
+are whole numbers already are taken as they are; others are multiplied by a power of two that brings the total near
+2^24 x K x S (at most 2^49), and loads rounded down. So every allocation that keeps the true limits keeps the units', which
+makes lower bounds proven in units true bounds; one that keeps the units' limits exceeds the true ones by less than a unit
+per order param on the shard (some 10^-7 of a limit) and 10^-9 of the limit, what floating-point sums are worth.
 
 What lives here is data and arithmetic. Cost of `pack`: O(K x D).
 """
@@ -113,6 +113,11 @@ class Packing:
         return 1.0 if bool((self.cost == np.rint(self.cost)).all()) else 0.0
 
     @cached_property
+    def has_place(self) -> NDArray[np.bool_]:
+        """(K,) whether the rules, groups apart, let the order param arrive on any shard."""
+        return np.asarray(self.allowed.any(axis=1), dtype=np.bool_)[self.rule]
+
+    @cached_property
     def use_now(self) -> NDArray[np.float64]:
         """(S, D) at the current allocation."""
         return self.use(self.current)
@@ -133,7 +138,7 @@ class Packing:
         members = self.group_member[shard_of[self.group_member] != self.nowhere]
         places = self.group[members] * self.shards + shard_of[members]
         crowded = members.size - np.unique(places).size
-        return int((self.must_leave & (shard_of == self.current)).sum()) + crowded
+        return int((self.must_leave & (shard_of == self.current)).sum()) + int(crowded)
 
     def score(self, shard_of: NDArray[np.int64]) -> Score:
         """Return what an allocation is worth."""
@@ -148,15 +153,16 @@ class Packing:
         """Return whether an allocation keeps every constraint (and not only the goals)."""
         moved = np.flatnonzero(shard_of != self.current)
         placed = self.movable[moved] & self.allowed[self.rule[moved], shard_of[moved]]
-        return bool(placed.all()) and moved.size <= self.moves_max and not self._joins_member(shard_of)
+        return bool(placed.all()) and moved.size <= self.moves_max and not self.joiners(shard_of).size
 
-    def _joins_member(self, shard_of: NDArray[np.int64]) -> bool:
-        """Return whether an order param has moved to where another member of its group is."""
+    def joiners(self, shard_of: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return the order params that have moved to where another member of their group is."""
         members = self.group_member[shard_of[self.group_member] != self.nowhere]
         _, place, count = np.unique(
             self.group[members] * self.shards + shard_of[members], return_inverse=True, return_counts=True
         )
-        return bool((shard_of[members] != self.current[members])[count[place] > 1].any())
+        moved = shard_of[members] != self.current[members]
+        return np.asarray(members[moved & (count[place] > 1)], dtype=np.int64)
 
     def with_limit(self, limit: NDArray[np.float64]) -> Packing:
         """Return the same problem with other limits."""
@@ -173,7 +179,7 @@ def pack(problem: PlanProblem) -> Packing:
     rule, allowed, home_ok = _rules(problem)
     group, start, member = _groups(problem, origin, parts)
     return Packing(
-        load=np.ascontiguousarray(cells.scaled_load[origin] / parts[:, None] if (parts > 1).any() else cells.scaled_load),
+        load=np.floor(cells.scaled_load[origin] / parts[:, None] if (parts > 1).any() else cells.scaled_load),
         limit=_with_nowhere(np.tile(cells.limit, (1, steps)), np.inf),
         capacity=_with_nowhere(np.tile(cells.capacity, (1, steps)), np.inf),
         base=_with_nowhere(cells.base, 0.0),
@@ -195,7 +201,7 @@ def pack(problem: PlanProblem) -> Packing:
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """Loads (K, D) and limits, capacities (S, R) in whole units; base (S, D); weight (S, R) of one unit."""
+    """Loads (K, D) in units; limits (S, R), base (S, D) in whole ones; capacities (S, R); weight (S, R) of one unit."""
 
     scaled_load: NDArray[np.float64]
     limit: NDArray[np.float64]
@@ -207,16 +213,12 @@ class _Cells:
     def of(cls, problem: PlanProblem) -> _Cells:
         count, steps, resources = problem.load.shape
         scale = _scale(problem)  # (R,)
-        exact = bool((scale == 1.0).all()) and problem.segments == 1
-        load = np.rint(problem.load * scale)
-        limit = problem.capacity * problem.headroom[:, None] * scale
-        slack = 0.0 if exact else np.ceil(count * problem.segments / 2) + 1
         base = np.zeros((len(problem.shards), steps * resources))
         if problem.in_flight is not None:
             base = np.floor(problem.in_flight * scale).reshape(base.shape)
         return cls(
-            scaled_load=load.reshape(count, steps * resources),
-            limit=np.floor(limit * (1 + TOLERANCE) + slack),
+            scaled_load=(problem.load * scale).reshape(count, steps * resources),
+            limit=np.floor(problem.capacity * problem.headroom[:, None] * scale * (1 + TOLERANCE)),
             capacity=problem.capacity * scale,
             base=base,
             weight=problem.overload_weight / scale,
@@ -228,14 +230,20 @@ def _scale(problem: PlanProblem) -> NDArray[np.float64]:
     total = problem.load.sum(axis=0).max(axis=0, initial=0.0)  # (R,)
     if problem.in_flight is not None:
         total = total + problem.in_flight.sum(axis=0).max(axis=0, initial=0.0)
-    whole = (problem.load == np.rint(problem.load)).all(axis=(0, 1)) & (total < TOTAL_UNITS)
-    finite = np.where(np.isfinite(problem.capacity), problem.capacity, 0.0).sum(axis=0)
-    largest = np.maximum(total, np.minimum(finite, 1e6 * total))
-    units = min(TOTAL_UNITS, UNITS_EACH * len(problem.order_params) * max(1, len(problem.shards)))
-    scale: NDArray[np.float64] = np.ones(largest.size)
+        moving = _whole(problem.in_flight)
+    else:
+        moving = np.ones(total.size, dtype=np.bool_)
+    whole = _whole(problem.load) & (total < TOTAL_UNITS) & (problem.segments == 1) & moving
+    units = min(TOTAL_UNITS, UNITS_EACH * max(1, len(problem.order_params)) * max(1, len(problem.shards)))
+    scale: NDArray[np.float64] = np.ones(total.size)
     broken = ~whole & (total > 0)
-    scale[broken] = 2.0 ** np.floor(np.log2(units / largest[broken]))
+    scale[broken] = 2.0 ** np.floor(np.log2(units / total[broken]))
     return scale
+
+
+def _whole(amounts: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return (R,): whether all amounts (n, T, R) of a resource are whole numbers."""
+    return np.asarray((amounts == np.floor(amounts)).all(axis=(0, 1)), dtype=np.bool_)
 
 
 def _segments(problem: PlanProblem) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -275,7 +283,7 @@ def _rules(problem: PlanProblem) -> tuple[NDArray[np.int64], NDArray[np.bool_], 
     kept = np.concatenate([kept & ~rules.draining, np.zeros((kept.shape[0], 1), dtype=np.bool_)], axis=1)
     home = np.where(problem.current == NOWHERE, shards, problem.current)
     home_ok = kept[rule, home]
-    open_too = np.append(~rules.closed, False)  # noqa: FBT003 - `nowhere` takes nothing
+    open_too = np.append(~rules.closed, False)
     return np.where(rule < 0, kept.shape[0] + rule, rule), kept & open_too, home_ok
 
 

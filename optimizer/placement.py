@@ -47,7 +47,7 @@ def place(fixed: Fixed, state: State, rows: NDArray[np.int64]) -> int:
 
 @kernel
 def place_anyway(fixed: Fixed, state: State, rows: NDArray[np.int64]) -> int:
-    """Place each row that is where it must not be, even over a limit: where it adds least weighted overload. Return the rest."""
+    """Place each row that must not stay where it is, even over a limit, where it adds least overload. Return the rest."""
     homeless = 0
     for row in rows:
         best, least = -1, np.inf

@@ -43,6 +43,13 @@ class CompositePlanner:
 
     now_s: Callable[[], float] = monotonic_s
 
+    def __post_init__(self) -> None:
+        """Load what a first plan would wait for: kernels, and OR-Tools, which takes half a second."""
+        import optimizer.exact  # noqa: F401, PLC0415 - not when this module is imported
+        from optimizer.warm import warm  # noqa: PLC0415 - the same
+
+        warm()
+
     def plan(self, problem: PlanProblem) -> Plan:
         """Return the best plan found within `problem.budget`.
 
@@ -112,7 +119,7 @@ def _overload(problem: PlanProblem, packing: Packing, shard_of: NDArray[np.int64
     for column in np.flatnonzero(over.any(axis=0)).tolist():
         step, resource = divmod(column, len(problem.resources))
         load = problem.load[packing.origin, step, resource] / parts
-        use = np.bincount(shard_of, weights=load, minlength=packing.shards)[:-1]
+        use = np.bincount(shard_of, weights=load, minlength=packing.shards)[:-1].astype(np.float64)
         if problem.in_flight is not None:
             use = use + problem.in_flight[:, step, resource]
         beyond = use - problem.capacity[:, resource] * problem.headroom

@@ -6,14 +6,17 @@ Method (ejection chains over priced covers)
         price(k) = 0 if k fits somewhere, else the cheapest landing: least over shards t of landing(k, t)
         landing(k, t) = cost of what t would have to evict to take k, by the largest over columns of the fractional cover
 
-    and choose by the covering knapsack of `cover` what leaves, at  own cost (0 for one that has moved already) + price. Prices are
+    and choose by the covering knapsack of `cover` what leaves, at  own cost (0 for one that has moved already) + price.
+    Prices are
     worked out only of what is chosen, and the knapsack solved anew until none of the chosen is without. Put each,
     largest first, home if it fits there, else where it fits best, else where its landing is cheapest: that shard joins the
-    queue, and the order param stays put for the rest of the attempt. An attempt ends well when the queue is empty, and is undone
+    queue, and the order param stays put for the rest of the attempt. An attempt ends well when the queue is empty, and is
+    undone
     when the chain grows too long. So shards that are hot on different resources find their swaps, and a shard whose cheapest
     eviction fits nowhere finds its second cheapest.
 
-    `polish` lowers the cost of an allocation without overload: take a shard whose leavers cost more than its proven bound, at
+    `polish` lowers the cost of an allocation without overload: take a shard whose leavers cost more than its proven bound,
+    at
     random in proportion to that excess; send its leavers home, sometimes also what came to it, or to the shard where one of
     its leavers went; repair; keep the result if it costs no more (or hardly more than the best), else undo.
 
@@ -102,7 +105,7 @@ def memory_of(packing: Packing, state: State, seed: int) -> Memory:
         counts=np.zeros(4, dtype=np.int64),
         dirty=np.zeros(count, dtype=np.int64),
         is_dirty=np.zeros(count, dtype=np.bool_),
-        spent=np.bincount(packing.current, weights=packing.cost * away, minlength=packing.shards),
+        spent=np.bincount(packing.current, weights=packing.cost * away, minlength=packing.shards).astype(np.float64),
     )
 
 
@@ -114,7 +117,7 @@ def chance(memory: Memory) -> float:
     x ^= x << np.uint64(25)
     x ^= x >> np.uint64(27)
     memory.random[0] = x
-    return ((x * np.uint64(0x2545F4914F6CDD1D)) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
+    return float((x * np.uint64(0x2545F4914F6CDD1D)) >> np.uint64(11)) * (1.0 / 9007199254740992.0)
 
 
 @kernel
@@ -178,7 +181,7 @@ def _landing(fixed: Fixed, state: State, lists: Lists, memory: Memory, row: int,
 
 @kernel
 def _exact_landing(fixed: Fixed, state: State, memory: Memory, row: int, shard: int) -> float:
-    """Return the cost of the cheapest order params of a shard that fit elsewhere and whose leaving lets `row` in; inf if none."""
+    """Return the cost of the cheapest order params that fit elsewhere and whose leaving lets `row` in; inf if none."""
     excess = state.use[shard] + fixed.load[row] - fixed.limit[shard]
     count, other = 0, state.first[shard]
     while other >= 0:
@@ -201,7 +204,9 @@ def _exact_landing(fixed: Fixed, state: State, memory: Memory, row: int, shard: 
 
 
 @kernel
-def _cheapest_landing(fixed: Fixed, state: State, lists: Lists, memory: Memory, row: int, noise: float, quick: bool) -> tuple[int, float]:
+def _cheapest_landing(
+    fixed: Fixed, state: State, lists: Lists, memory: Memory, row: int, noise: float, quick: bool
+) -> tuple[int, float]:
     """Return (shard, price) of the cheapest landing; (-1, inf) if there is none."""
     here, rule = state.shard_of[row], fixed.rule[row]
     shards, prices = np.full(SHORT, -1), np.full(SHORT, np.inf)  # the best so far, ascending
@@ -239,13 +244,29 @@ def _fits_somewhere(fixed: Fixed, state: State, row: int, begin: int) -> bool:
         shard = begin + step
         if shard >= shards:
             shard -= shards
-        if shard != here and fixed.allowed[rule, shard] and fits(fixed, state, row, shard) and may_be(fixed, state, row, shard):
+        if (
+            shard != here
+            and fixed.allowed[rule, shard]
+            and fits(fixed, state, row, shard)
+            and may_be(fixed, state, row, shard)
+        ):
             return True
     return False
 
 
 @kernel
-def _relieve(fixed: Fixed, state: State, lists: Lists, memory: Memory, shard: int, queue: NDArray[np.int64], length: int, noise: float, quick: bool, ban: float) -> int:
+def _relieve(
+    fixed: Fixed,
+    state: State,
+    lists: Lists,
+    memory: Memory,
+    shard: int,
+    queue: NDArray[np.int64],
+    length: int,
+    noise: float,
+    quick: bool,
+    ban: float,
+) -> int:
     """Bring one shard under its limits; return the new length of the queue of shards that suffer for it, -1 on failure."""
     count, row = 0, state.first[shard]
     while row >= 0:
@@ -272,27 +293,36 @@ def _relieve(fixed: Fixed, state: State, lists: Lists, memory: Memory, shard: in
         for q in np.flatnonzero(chosen):
             if known[q]:
                 continue
-            known[q], row = True, items[q]
+            known[q] = True
+            row = items[q]
             if not _fits_somewhere(fixed, state, row, begin):
-                price[q] = min(
-                    UNPAYABLE, price[q] + _cheapest_landing(fixed, state, lists, memory, row, noise, quick)[1]
-                )
+                price[q] = min(UNPAYABLE, price[q] + _cheapest_landing(fixed, state, lists, memory, row, noise, quick)[1])
                 if chance(memory) < ban:
                     price[q] = UNPAYABLE
                 open_prices = True
     leaving = items[chosen]
     size = np.empty(leaving.size)
-    for q in range(leaving.size):
-        size[q] = (fixed.load[leaving[q]] * fixed.inverse[shard]).max()
-    for q in np.argsort(-size):
-        length = _settle(fixed, state, lists, memory, leaving[q], queue, length, noise, quick)
+    for position in range(leaving.size):
+        size[position] = (fixed.load[leaving[position]] * fixed.inverse[shard]).max()
+    for row in leaving[np.argsort(-size)]:
+        length = _settle(fixed, state, lists, memory, row, queue, length, noise, quick)
         if length < 0:
             return -1
     return length
 
 
 @kernel
-def _settle(fixed: Fixed, state: State, lists: Lists, memory: Memory, row: int, queue: NDArray[np.int64], length: int, noise: float, quick: bool) -> int:
+def _settle(
+    fixed: Fixed,
+    state: State,
+    lists: Lists,
+    memory: Memory,
+    row: int,
+    queue: NDArray[np.int64],
+    length: int,
+    noise: float,
+    quick: bool,
+) -> int:
     """Find a new shard for `row`; return the new length of the queue, -1 if there is none."""
     home = fixed.home[row]
     if 2 * memory.counts[0] + 64 > memory.log_row.size:
@@ -314,7 +344,17 @@ def _settle(fixed: Fixed, state: State, lists: Lists, memory: Memory, row: int, 
 
 
 @kernel
-def _attempt(fixed: Fixed, state: State, lists: Lists, memory: Memory, queue: NDArray[np.int64], length: int, noise: float, quick: bool, ban: float) -> bool:
+def _attempt(
+    fixed: Fixed,
+    state: State,
+    lists: Lists,
+    memory: Memory,
+    queue: NDArray[np.int64],
+    length: int,
+    noise: float,
+    quick: bool,
+    ban: float,
+) -> bool:
     """Relieve the shards of the queue and those that suffer for it; return whether all are within their limits."""
     memory.counts[1] += 1
     done = 0
@@ -333,7 +373,8 @@ def repair(fixed: Fixed, state: State, lists: Lists, memory: Memory, chain_max: 
     """Try once to relieve each shard that is over its limits, the fullest last; return how many stay over.
 
     Args:
-        fixed, lists: the packing.
+        fixed: the packing.
+        lists: of it.
         state: changed; an attempt that fails leaves it as it was.
         memory: of this state.
         chain_max: most shards in one attempt.
@@ -406,7 +447,7 @@ def _return_to(fixed: Fixed, state: State, memory: Memory, best: NDArray[np.int6
             memory.counts[0] = 0
         memory.is_dirty[row] = False
     memory.counts[2] = 0
-    return memory.spent.sum()
+    return float(memory.spent.sum())
 
 
 @kernel
@@ -424,7 +465,8 @@ def polish(
     """Lower the cost of an allocation without overload.
 
     Args:
-        fixed, lists: the packing.
+        fixed: the packing.
+        lists: of it.
         state: changed; without overload at the start and at the end.
         memory: of this state.
         lower: (S,) proven least cost of what leaves each shard.
@@ -452,7 +494,9 @@ def polish(
         memory.counts[0] = 0
         length = _ruin(fixed, state, lists, memory, shard, queue)
         wild = chance(memory)
-        good = _attempt(fixed, state, lists, memory, queue, length, 2.0 * wild * wild, chance(memory) < QUICK, 0.5 * chance(memory))
+        good = _attempt(
+            fixed, state, lists, memory, queue, length, 2.0 * wild * wild, chance(memory) < QUICK, 0.5 * chance(memory)
+        )
         now = memory.spent.sum() if good else np.inf
         drift = DRIFT * chance(memory) ** 2 * total / max(1, (excess > 0).sum())
         if now > max(cost, best_cost + drift) + 1e-9 * cost:

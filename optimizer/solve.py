@@ -13,8 +13,8 @@ Stages, each a module of its own that can be used alone
 The allocation is never worse than the current one: what a stage gives is kept only if its score is smaller. Where overload
 stays, its least amount found becomes the limit of the cells that have it, and the later stages lower the cost under that.
 
-Deterministic for a seed and a work budget: every stage counts its work in steps that do not depend on the clock; only the wall
-limit does.
+Deterministic for a seed and a work budget: every stage counts its work in steps that do not depend on the clock; only the
+wall limit does.
 """
 
 from __future__ import annotations
@@ -24,10 +24,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from optimizer.anneal import anneal, energy_scale
+from optimizer.anneal import SQUEEZE, STAGES, Stage, anneal, energy_scale
 from optimizer.board import Fixed, State, fixed_of, state_of
 from optimizer.eviction import Eviction, evict, settle
-from optimizer.packing import Packing, Score
 from optimizer.placement import largest_first, place, place_anyway, tidy
 from optimizer.repair import Lists, Memory, lists_of, memory_of, polish, repair
 from plb_ray.domain.plan import Termination
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from optimizer.packing import Packing, Score
     from plb_ray.domain.plan import PlanBudget
 
 CHAINS = (8, 16, 32, 64, 128, 128, 128)  # longest ejection chain of each round of repairs
@@ -53,10 +53,11 @@ PART_SHARDS = 6
 EXACT_WAYS = 30_000  # most order params x shards of the exact model of the whole
 EXACT_SHARE = 0.8  # of the time that is left
 EXACT_EFFORT_PER_S = 1.0  # deterministic time counted as one second
-ANNEAL_STEPS = (20_000, 3_000_000)  # least and most per call
-ANNEAL_SHARE = 0.5  # of the wall budget
-ANNEAL_IDLE = 2
-ANNEAL_HOT, ANNEAL_COLD = 0.02, 2e-5
+ANNEAL_STEPS = (100_000, 5_000_000)  # least and most of a stage
+ANNEAL_CELLS_PER_S = 30e6  # (8 + D) x steps that a slow machine does
+ANNEAL_SHARE = 0.6  # of the wall budget
+ANNEAL_IDLE = 2  # rounds of all stages without a gain, then annealing ends
+ANNEAL_GAIN = 0.005  # share of the overload that a round must end to count
 EQUAL = 1e-9  # relative: costs that differ by less are equal
 PROVEN = 1e-6  # relative: a cost this near its bound is proven; costs are rounded to 10^-7 in the exact model
 SAME_OVERLOAD = 1e-6  # relative: overloads that differ by less are equal, unless one of them is 0
@@ -105,10 +106,10 @@ def solve(packing: Packing, budget: PlanBudget, now_s: Callable[[], float], star
 
 def unavoidable(packing: Packing) -> int:
     """Return how many broken rules no allocation can mend: what may not move, or has nowhere to go."""
-    stuck = ~packing.movable | ~packing.allowed.any(axis=1)[packing.rule]
+    stuck = ~(packing.movable & packing.has_place)
     member = packing.group_member[stuck[packing.group_member] & (packing.current[packing.group_member] != packing.nowhere)]
     places = packing.group[member] * packing.shards + packing.current[member]
-    return int((packing.must_leave & stuck).sum()) + member.size - np.unique(places).size
+    return int((packing.must_leave & stuck).sum()) + int(member.size - np.unique(places).size)
 
 
 @dataclass(eq=False)
@@ -129,9 +130,7 @@ class _Walk:
     cost: float
 
     @classmethod
-    def of(
-        cls, packing: Packing, fixed: Fixed, lower: NDArray[np.float64], start: NDArray[np.int64], seed: int
-    ) -> _Walk:
+    def of(cls, packing: Packing, fixed: Fixed, lower: NDArray[np.float64], start: NDArray[np.int64], seed: int) -> _Walk:
         state = state_of(packing, start)
         memory = memory_of(packing, state, seed)
         return cls(packing, fixed, lists_of(packing), lower, state, memory, start.copy(), _cost(packing, start))
@@ -233,7 +232,7 @@ class _Search:
         )
 
     def _needed(self) -> bool:
-        return not self.sound
+        return not self.sound and self.packing.current.size > 0 and self.packing.shards > 1
 
     def _termination(self) -> Termination:
         if self.optimal:
@@ -253,11 +252,11 @@ class _Search:
             place_anyway(fixed, state, rows)
         left = 1
         if homeless or self.eviction.cannot.any() or packing.over(state.use).any():
-            self.keep(_within(packing, state.shard_of))
+            self.keep(within_moves(packing, state.shard_of))
             left = self._repair(state)
-        self.keep(_within(packing, state.shard_of) if left else state.shard_of)
+        self.keep(within_moves(packing, state.shard_of) if left else state.shard_of)
         if not self.sound:
-            self.keep(_within(packing, state.shard_of))
+            self.keep(within_moves(packing, state.shard_of))
 
     def _repair(self, state: State) -> int:
         lists, memory = lists_of(self.packing), memory_of(self.packing, state, self.budget.seed)
@@ -273,26 +272,46 @@ class _Search:
         packing = self.packing
         if (self.score.broken > self.floor and self.score.overload == 0) or packing.moves_max < packing.current.size:
             return
-        scale, cost = energy_scale(packing)
-        steps = int(np.clip(200 * packing.current.size, *ANNEAL_STEPS))
-        until_s, idle, hot = self.left_s() * (1 - ANNEAL_SHARE), 0, ANNEAL_HOT
-        while idle < ANNEAL_IDLE and self.score.overload > 0 and self.left_s() > until_s and not self.spent():
-            state, best = state_of(packing, self.best), self.best.copy()
-            memory = memory_of(packing, state, self.budget.seed + self.work)
-            anneal(self.fixed, state, memory, scale, cost, best, steps, hot, ANNEAL_COLD)
-            self.work += steps // 100
-            gained = self._gain(best)
-            after = state_of(packing, self.best)
-            if packing.over(after.use).any() and self._repair(after) >= 0:
-                gained = max(gained, self._gain(after.shard_of))
-            idle = 0 if gained > 1e-4 else idle + 1
-            hot = max(ANNEAL_COLD, hot / 2)
+        until_s, idle = self.left_s() * (1 - ANNEAL_SHARE), 0
+        while idle < ANNEAL_IDLE and self.score.overload > 0 and not self.spent():
+            before = self.score.overload
+            for stage in STAGES:
+                if self.score.overload > 0 and self.left_s() > until_s and not self.spent():
+                    self._anneal_stage(packing, stage, until_s)
+            for stage in SQUEEZE:
+                if self.left_s() > until_s and not self.spent():
+                    self._anneal_stage(self._frozen(), stage, until_s)
+            idle = idle + 1 if self.score.overload > before * (1 - ANNEAL_GAIN) else 0
+            if self.left_s() <= until_s:
+                break
 
-    def _gain(self, shard_of: NDArray[np.int64]) -> float:
-        """Keep an allocation if it is better; return by which part the overload fell."""
-        before = self.score.overload
-        self.keep(shard_of)
-        return (before - self.score.overload) / before if before > 0 else 0.0
+    def _anneal_stage(self, packing: Packing, stage: Stage, until_s: float) -> None:
+        """Anneal from the best, then repair what is left over; keep what is better by the limits of the stated packing."""
+        fixed = self.fixed if packing is self.packing else fixed_of(packing, self.eviction.forced)
+        state, best = state_of(packing, self.best), self.best.copy()
+        memory = memory_of(packing, state, self.budget.seed + self.work)
+        scale, cost = energy_scale(packing)
+        steps = self._steps(packing, self.left_s() - until_s)
+        anneal(fixed, state, memory, scale, stage.price * cost, best, steps, stage.hot, stage.cold)
+        self.work += steps // 100
+        self.keep(best)
+        if packing.over(packing.use(best)).any():
+            state = state_of(packing, best)
+            memory = memory_of(packing, state, self.budget.seed + self.work)
+            for chain in CHAINS[:3]:
+                repair(fixed, state, lists_of(packing), memory, chain)
+            self.keep(state.shard_of)
+
+    def _steps(self, packing: Packing, left_s: float) -> int:
+        """Return how many steps a stage has, by the size; without a work budget, no more than the time left allows."""
+        steps = int(np.clip(1_000 * packing.current.size, *ANNEAL_STEPS))
+        if self.budget.work is None:
+            steps = min(
+                steps,
+                int(max(0.0, left_s) * ANNEAL_CELLS_PER_S / (8 + packing.load.shape[1])) // (len(STAGES) + len(SQUEEZE))
+                + 1_000,
+            )
+        return steps
 
     def _settle_bounds(self) -> None:
         """Decide the knapsacks that were left open, the costliest first."""
@@ -378,7 +397,7 @@ class _Search:
                 self.keep(best)
 
     def _elsewhere(self, walk: _Walk) -> NDArray[np.int64]:
-        """Return another allocation without overload to walk from: constructed anew with other random numbers, or the best."""
+        """Return another allocation without overload to walk from, constructed with other random numbers; or the best."""
         packing, fixed = walk.packing, walk.fixed
         state = state_of(packing, packing.current)
         rows = largest_first(packing, np.flatnonzero(self.eviction.leaves))
@@ -421,7 +440,7 @@ def _less(one: Score, other: Score) -> bool:
     return False
 
 
-def _within(packing: Packing, shard_of: NDArray[np.int64]) -> NDArray[np.int64]:
+def within_moves(packing: Packing, shard_of: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the allocation with as many of its moves as the budget of moves allows: at each step the one that helps most.
 
     Cost: nothing where the budget suffices; else O(moves^2 x D).
@@ -434,7 +453,9 @@ def _within(packing: Packing, shard_of: NDArray[np.int64]) -> NDArray[np.int64]:
     for _ in range(packing.moves_max):
         source, shard = kept[waiting], shard_of[waiting]
         load, weight, limit = packing.load[waiting], packing.weight, packing.limit
-        gain = (np.maximum(0, use[source] - limit[source]) - np.maximum(0, use[source] - load - limit[source])) * weight[source]
+        gain = (np.maximum(0, use[source] - limit[source]) - np.maximum(0, use[source] - load - limit[source])) * weight[
+            source
+        ]
         loss = (np.maximum(0, use[shard] + load - limit[shard]) - np.maximum(0, use[shard] - limit[shard])) * weight[shard]
         change = (gain - loss).sum(axis=1) + np.where(packing.must_leave[waiting], 1e30, 0.0)
         pick = int(np.argmax(change))

@@ -14,7 +14,7 @@ from models.baseline import seasonal_naive
 from models.factory import make_forecaster
 from models.pool import LocalForecasterPool
 from optimizer.checker import PlanVerifier
-from optimizer.planner import CpSatPlanner
+from optimizer.planner import CompositePlanner
 from plb_ray.clock import ScaledClock, WallClock
 from plb_ray.control.loop import ControlLoop, Parts, Surroundings
 from plb_ray.history.store import HistoryLimits, HistoryStore
@@ -109,7 +109,7 @@ async def build_balancer(spec: BalancerSpec) -> Runtime:
             clock, queue = scaled, ScaledQueue(queue, scaled)
         pool, lookback_s = forecaster_pool(settings, on_ray=spec.on_ray)
         held.push_async_callback(pool.close)
-        parts = Parts(queue, pool, CpSatPlanner(), PlanVerifier(), history, journal.decisions, clock)
+        parts = Parts(queue, pool, CompositePlanner(), PlanVerifier(), history, journal.decisions, clock)
         surroundings = Surroundings(
             queue_endpoint=endpoint,
             lookback_steps=lookback_s // settings.balancer.step_s,

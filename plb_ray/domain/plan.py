@@ -70,7 +70,8 @@ class PlanBudget:
 
     Attributes:
         wall_s: seconds until the best plan found so far is returned.
-        work: search steps; given, the plan depends on problem and seed alone, unless `wall_s` ends it first. None = no limit.
+        work: search steps; given, the plan depends on problem and seed alone, unless `wall_s` ends it first. None = no
+            limit.
         seed: of every random choice.
         moves: most moves in the plan.
         cost: highest migration cost that goal 3 (balance) may add up to; goals 1 and 2 ignore it.
@@ -193,7 +194,8 @@ class Plan:
     Attributes:
         moves: in the order in which they should be carried out: by wave, most urgent first.
         cost: sum of the move costs of what leaves a shard; a segment's is its share of its order param's.
-        bound: proven lower bound on the cost of any plan with as few broken rules and as little overload; 0 = nothing proven.
+        bound: proven lower bound on the cost of any plan with as few broken rules and as little overload; 0 = nothing
+            proven.
         broken_before, broken_after: order params that are where a rule forbids (a draining or forbidden shard, a wrong zone,
             beside a member of their spread group, on no shard).
         overload_before, overload_after: sum over shards, steps and resources of the load above capacity x headroom, times

@@ -13,7 +13,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from plb_ray.control.views import Admission, Mode
 from plb_ray.domain.migration import MigrationStep
-from plb_ray.domain.plan import PlanStatus
+from plb_ray.domain.plan import PlanStatus, Termination
 from service.api import examples
 
 
@@ -156,6 +156,10 @@ class PlannedMove(_Out):
     source: str
     destination: str
     reason: str
+    wave: int = Field(description="moves of one wave may run together")
+    via: str = Field(description="a third shard that it goes to first, in wave `via_wave`; empty for the straight way")
+    via_wave: int
+    segment: int = Field(description="which segment of a split order param, from 1; 0 if it is not split")
     admission: Admission
 
 
@@ -166,13 +170,17 @@ class Plan(_Out):
     at: UtcTime
     mode: Mode
     status: PlanStatus
-    moves: list[PlannedMove] = Field(description="most urgent first")
+    termination: Termination = Field(description="why planning stopped")
+    moves: list[PlannedMove] = Field(description="by wave, most urgent first")
     cost: float
     bound: float = Field(description="proven lower bound on the cost of any plan with as little overload")
     gap: float = Field(description="(cost - bound) / cost")
+    broken_before: int = Field(description="order params that are where a rule forbids")
+    broken_after: int
     overload_before: float = Field(description="load above capacity x headroom, summed over shards, steps and resources")
     overload_after: float
-    unresolved: list[str] = Field(description="why some overload stays")
+    max_utilisation: float = Field(description="highest load / capacity of any shard, step and resource after the plan")
+    unresolved: list[str] = Field(description="why some overload or broken rule stays")
     faults: list[str] = Field(description="what the independent checker found; not empty: nothing was executed")
     sources: dict[str, int] = Field(description="how many order params were forecast by which forecaster")
     solve_s: float

@@ -4,7 +4,7 @@ import { clockTime, count, duration, element, minuteTime, percent, pill, seconds
 
 const $ = (id) => document.getElementById(id);
 const STEPS = ["prepare", "precopied", "paused", "sealing", "sealed", "activating", "mapped", "done"];
-const PLAN_TONES = { not_needed: "good", optimal: "good", feasible: "idle", greedy: "warn", refused: "bad" };
+const PLAN_TONES = { not_needed: "good", optimal: "good", feasible: "idle", partial: "warn", refused: "bad" };
 const ADMISSION_TONES = { admitted: "good", plan_refused: "bad" };
 
 const way = (move) => element("span", { class: "way" }, `${move.source} → ${move.destination}`);

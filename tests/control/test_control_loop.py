@@ -8,7 +8,7 @@ from a_queue import HandClock, MemoryQueue
 
 from models.baseline import seasonal_naive
 from optimizer.checker import PlanVerifier
-from optimizer.planner import CpSatPlanner
+from optimizer.planner import CompositePlanner
 from plb_ray.control.loop import ControlLoop, Parts, Surroundings, decision_document
 from plb_ray.control.mover import Mover
 from plb_ray.control.views import Admission, Mode
@@ -67,7 +67,7 @@ class World:
         self.history = HistoryStore.open(folder, STEP_S)
         self.pool = BaselinePool()
         self.decisions = MemoryDecisions()
-        parts = Parts(self.queue, self.pool, CpSatPlanner(), PlanVerifier(), self.history, self.decisions, self.clock)
+        parts = Parts(self.queue, self.pool, CompositePlanner(), PlanVerifier(), self.history, self.decisions, self.clock)
         settings = settings or BalancerSettings(step_s=STEP_S, headroom=0.8, solver_budget_s=2.0)
         self.loop = ControlLoop(parts, settings, Surroundings("memory:queue", 2000, 3600.0, 3))
 

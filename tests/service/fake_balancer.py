@@ -20,7 +20,7 @@ from plb_ray.control.views import (
 from plb_ray.domain.load import ResourceVector
 from plb_ray.domain.mapping import Mapping, Placement
 from plb_ray.domain.migration import MigrationRecord, MigrationRequest, MigrationStep
-from plb_ray.domain.plan import Move, Plan, PlanStatus
+from plb_ray.domain.plan import Move, Plan, PlanStatus, Termination
 from plb_ray.domain.rates import OrderParamForecast, TimeSeries
 from plb_ray.errors import (
     MigrationConflictError,
@@ -100,7 +100,20 @@ def default_decision() -> Decision:
         Move("JFK-ATL", HOT, "shard-4", "p90 at 14:10 would put shard-3 at 112 % of CPU"),
         Move("tenant/7/orders", HOT, "shard-1", "p90 at 14:10 would put shard-3 at 104 % of CPU"),
     )
-    plan = Plan(PlanStatus.FEASIBLE, moves, 2.0, 1.0, 0.31, 0.0, (), 0.043)
+    plan = Plan(
+        status=PlanStatus.FEASIBLE,
+        termination=Termination.EXHAUSTED,
+        moves=moves,
+        cost=2.0,
+        bound=1.0,
+        broken_before=0,
+        broken_after=0,
+        overload_before=0.31,
+        overload_after=0.0,
+        max_utilisation=0.84,
+        unresolved=(),
+        solve_s=0.043,
+    )
     admitted = (AdmittedMove(moves[0], Admission.ADMITTED), AdmittedMove(moves[1], Admission.MODE_FORBIDS))
     return Decision(85, NOW_S, Mode.PREDICTIVE, plan, admitted, (), {"neural": 37, "seasonal_naive": 4}, 0.12)
 

@@ -9,6 +9,7 @@ COPY optimizer optimizer
 COPY service service
 # The CPU build of torch: the default one brings several GB of CUDA that this image has no use for.
 RUN pip install --no-cache-dir --extra-index-url https://download.pytorch.org/whl/cpu --constraint constraints.txt . \
+    && python -m optimizer.warm \
     && useradd --create-home --home-dir /var/lib/plb plb
 
 USER plb

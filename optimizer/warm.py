@@ -13,6 +13,7 @@ from optimizer.eviction import evict
 from optimizer.packing import pack
 from optimizer.placement import place, place_anyway, tidy
 from optimizer.repair import lists_of, memory_of, polish, repair
+from optimizer.sequencing import waves
 from plb_ray.domain.plan import PlacementRules, PlanProblem
 
 
@@ -31,6 +32,7 @@ def warm() -> None:
     scale, cost = energy_scale(packing)
     anneal(fixed, state, memory, scale, cost, best, 10, 0.1, 0.01)
     tidy(fixed, state, np.flatnonzero(best != packing.current))
+    waves(packing, best)
 
 
 def _tiny() -> PlanProblem:

@@ -16,6 +16,7 @@ from service.exit_codes import ExitCode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from optimizer.explain import Story
     from plb_ray.domain.plan import Plan, PlanBudget, PlanProblem
     from service.plan_files import PlanAsk, PlanFolder
     from service.plan_report import Outcome
@@ -178,6 +179,7 @@ def _outcome(folder: Path, ask: PlanAsk, budget: PlanBudget) -> Outcome:
     """
     from dataclasses import replace  # noqa: PLC0415  keeps --help fast
 
+    from optimizer.explain import why_kept  # noqa: PLC0415  imports numba
     from plb_ray.clock import monotonic_s  # noqa: PLC0415  keeps --help fast
     from service.plan_files import read_folder  # noqa: PLC0415  imports pyarrow
     from service.plan_report import Outcome  # noqa: PLC0415  keeps --help fast
@@ -187,12 +189,12 @@ def _outcome(folder: Path, ask: PlanAsk, budget: PlanBudget) -> Outcome:
     read_s = monotonic_s() - started_s
     left_s = max(budget.wall_s - read_s, (1 - READ_SHARE_MAX) * budget.wall_s)
     problem = replace(read.problem, budget=replace(budget, wall_s=left_s))
-    made = _made(problem)
+    made, story = _made(problem)
     _refuse_unsound(problem, made)
-    return Outcome.of(problem, made, _notes(read), read_s, monotonic_s() - started_s)
+    return Outcome.of(problem, made, why_kept(story), _notes(read), read_s, monotonic_s() - started_s)
 
 
-def _made(problem: PlanProblem) -> Plan:
+def _made(problem: PlanProblem) -> tuple[Plan, Story]:
     from rich.console import Console  # noqa: PLC0415  keeps --help fast
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn  # noqa: PLC0415  keeps --help fast
 
@@ -202,7 +204,7 @@ def _made(problem: PlanProblem) -> Plan:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         progress.add_task(f"{words}, at most {problem.budget.wall_s:.1f} s", total=None)
-        return CompositePlanner().plan(problem)
+        return CompositePlanner().explained(problem)
 
 
 def _refuse_unsound(problem: PlanProblem, made: Plan) -> None:

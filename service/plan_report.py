@@ -33,6 +33,7 @@ STATUS_WORDS = {
     PlanStatus.PARTIAL: "some overload or broken rule stays, see below",
     PlanStatus.REFUSED: "the plan does not hold, nothing may be executed",
 }
+MOVED = "moved"  # the code of what does not stay
 TERMINATION_WORDS = {
     Termination.PROVEN: "nothing better exists",
     Termination.GAP: "the cost is within the asked gap of its bound",
@@ -70,12 +71,14 @@ class Outcome:
     """A plan that was checked, and what it comes to.
 
     Attributes:
+        kept: (K,) reason codes of `optimizer.explain.ReasonKept`.
         notes: how the files were understood, in words.
         elapsed_s: reading, planning and checking.
     """
 
     problem: PlanProblem
     plan: Plan
+    kept: NDArray[np.str_]
     before: Usage
     after: Usage
     notes: tuple[str, ...]
@@ -83,13 +86,20 @@ class Outcome:
     elapsed_s: float
 
     @classmethod
-    def of(cls, problem: PlanProblem, plan: Plan, notes: tuple[str, ...], read_s: float, elapsed_s: float) -> Outcome:
+    def of(
+        cls,
+        problem: PlanProblem,
+        plan: Plan,
+        kept: NDArray[np.str_],
+        notes: tuple[str, ...],
+        read_s: float,
+        elapsed_s: float,
+    ) -> Outcome:
         """Return the outcome of a plan."""
         owners, share = owners_before(problem)
         before = usage(problem, owners, share)
-        return cls(
-            problem, plan, before, usage(problem, owners_after(problem, plan, owners), share), notes, read_s, elapsed_s
-        )
+        after = usage(problem, owners_after(problem, plan, owners), share)
+        return cls(problem, plan, kept, before, after, notes, read_s, elapsed_s)
 
 
 @dataclass(frozen=True, eq=False)
@@ -212,27 +222,10 @@ def over_limit(problem: PlanProblem, used: Usage) -> NDArray[np.bool_]:
     return over
 
 
-def stay_reasons(outcome: Outcome) -> NDArray[Any]:
-    """Return (K,) why each order param does not move, as a code; empty for one that does.
-
-    no_shard    it has none, and the plan found none for it
-    pinned      it may not leave its shard
-    stays_over  its shard stays above its limit, see `unresolved`
-    no_need     its shard keeps its limits without it moving
-    """
-    problem, moved = outcome.problem, {move.order_param for move in outcome.plan.moves}
-    over = np.append(over_limit(problem, outcome.after), False)[problem.current]
-    reasons = np.where(over, "stays_over", "no_need").astype(object)
-    reasons[problem.rules.pinned] = "pinned"
-    reasons[problem.current < 0] = "no_shard"
-    reasons[[name in moved for name in problem.order_params]] = ""
-    return reasons
-
-
 def not_moved_counts(outcome: Outcome) -> dict[str, int]:
     """Return how many order params stay, by reason code."""
-    codes, counts = np.unique(stay_reasons(outcome).astype(str), return_counts=True)
-    return {code: count for code, count in zip(codes.tolist(), counts.tolist(), strict=True) if code}
+    codes, counts = np.unique(outcome.kept, return_counts=True)
+    return {code: count for code, count in zip(codes.tolist(), counts.tolist(), strict=True) if code != MOVED}
 
 
 def write_json(path: Path, found: dict[str, Any]) -> None:
@@ -267,9 +260,7 @@ def explain_csv(outcome: Outcome) -> str:
         writer.writerow((*place, move.wave, move.segment or "", move.via, move.via_wave or "", move.reason))
     problem = outcome.problem
     shards = (*problem.shards, "")
-    for name, shard, reason in zip(
-        problem.order_params, problem.current.tolist(), stay_reasons(outcome).tolist(), strict=True
-    ):
-        if reason:
+    for name, shard, reason in zip(problem.order_params, problem.current.tolist(), outcome.kept.tolist(), strict=True):
+        if reason != MOVED:
             writer.writerow((name, shards[shard], shards[shard], "false", "", "", "", "", reason))
     return file.getvalue()

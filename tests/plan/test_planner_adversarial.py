@@ -92,7 +92,7 @@ def test_a_budget_of_no_moves_moves_nothing():
 
 
 def test_no_time_still_gives_the_first_plan():
-    """With no budget at all the first stages run to their end: the answer is sound, and it is proven or says that time was up."""
+    """With no budget at all the first stages run to their end: the answer is sound, and proven or out of time."""
     plan = planned(problem([0.7, 0.7], [0, 0], wall_s=0.0))
     assert (plan.overload_after, len(plan.moves)) == (0, 1)
     assert plan.termination in (Termination.DEADLINE, Termination.PROVEN)

@@ -47,11 +47,13 @@ class Effort:
         deterministic: limit in CP-SAT's deterministic time, the same on every machine; about a second on a fast one.
         wall_s: limit in seconds; hitting it makes the answer depend on the machine.
         seed: of the solver's search.
+        workers: 1 = the same answer every time, if the wall limit is not met; more are faster.
     """
 
     deterministic: float
     wall_s: float
     seed: int
+    workers: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,7 +247,7 @@ class PartModel:
         """Minimise. Costs were rounded down to 1 / factor: what the bound says stays below the truth."""
         self.model.minimize(goal)
         solver = cp_model.CpSolver()
-        solver.parameters.num_workers = 1
+        solver.parameters.num_workers = effort.workers
         solver.parameters.random_seed = effort.seed % 2**31
         solver.parameters.linearization_level = 2
         solver.parameters.max_deterministic_time = effort.deterministic

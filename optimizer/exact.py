@@ -47,6 +47,7 @@ def solve_exactly(
     deterministic: float,
     left_s: Callable[[], float],
     seed: int,
+    workers: int,
 ) -> Exact:
     """Solve the whole packing for each goal in turn.
 
@@ -60,19 +61,20 @@ def solve_exactly(
         deterministic: CP-SAT's deterministic time for all goals together.
         left_s: wall seconds left.
         seed: of the search.
+        workers: 1 to be deterministic.
     """
     rows, shards = np.flatnonzero(packing.movable), np.arange(packing.shards - 1)
     model = PartModel(packing, incumbent, rows, shards, overload=lower is None, lower=lower)
     best, proven = incumbent, True
     if lower is None:
         if packing.broken(best) > floor:
-            outcome = model.least_broken(Effort(RULE_SHARE * deterministic, left_s(), seed))
+            outcome = model.least_broken(Effort(RULE_SHARE * deterministic, left_s(), seed, workers))
             if outcome.shard_of is None:
                 return Exact(best, 0.0, least_overload=False)
             best, proven = outcome.shard_of, outcome.optimal
             model.hint(best)
         model.cap_broken(model.broken_of(best))
-        outcome = model.least_overload(Effort(OVERLOAD_SHARE * deterministic, left_s(), seed))
+        outcome = model.least_overload(Effort(OVERLOAD_SHARE * deterministic, left_s(), seed, workers))
         if outcome.shard_of is None:
             return Exact(best, 0.0, least_overload=False)
         best, proven = outcome.shard_of, proven and outcome.optimal
@@ -81,7 +83,7 @@ def solve_exactly(
         deterministic *= 1 - OVERLOAD_SHARE
     else:
         model.cap_broken(model.broken_of(best))
-    outcome = model.least_cost(Effort(deterministic, left_s(), seed))
+    outcome = model.least_cost(Effort(deterministic, left_s(), seed, workers))
     if outcome.shard_of is not None:
         best = outcome.shard_of
     return Exact(best, outcome.bound if proven or lower is not None else 0.0, least_overload=proven)

@@ -19,6 +19,7 @@ wall limit does.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -52,7 +53,8 @@ PART_WAYS = 6_000  # most variables of a part
 PART_SHARDS = 6
 EXACT_WAYS = 30_000  # most order params x shards of the exact model of the whole
 EXACT_SHARE = 0.8  # of the time that is left
-EXACT_EFFORT_PER_S = 1.0  # deterministic time counted as one second
+EXACT_EFFORT_PER_S = 2.0  # deterministic time counted as one second
+EXACT_WORKERS = 2  # where no work budget asks for the same answer every time
 ANNEAL_STEPS = (100_000, 5_000_000)  # least and most of a stage
 ANNEAL_CELLS_PER_S = 30e6  # (8 + D) x steps that a slow machine does
 ANNEAL_SHARE = 0.6  # of the wall budget
@@ -340,6 +342,7 @@ class _Search:
             deterministic=min(limit, self.budget.wall_s) * EXACT_EFFORT_PER_S,
             left_s=self.left_s,
             seed=self.budget.seed,
+            workers=1 if self.budget.work is not None else min(EXACT_WORKERS, os.cpu_count() or 1),
         )
         self.keep(found.shard_of)
         self.proven = found.bound

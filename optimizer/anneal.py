@@ -5,12 +5,10 @@ Mathematics
     scale[s, c]        = weight[s, c] / mean of weight x limit: 1 is as much overload as one mean shard's limit
     cost[k]            as a share of the dearest
     price              what a move must gain: high first, so that few moves end most of the overload; then lower and lower,
-                       since
-                       overload is the higher goal (`STAGES`)
+                       since overload is the higher goal (`STAGES`)
 
-    Steps: an order param to another shard, or home; two order params change places. Half of them start at a shard that is
-        over
-    its limits. A step that raises the energy by d is taken with probability exp(-d / T), T falling geometrically
+    Steps: an order param to another shard, or home; two order params change places. Half of them start at a shard that
+    is over its limits. A step that raises the energy by d is taken with probability exp(-d / T), T falling geometrically
     (Kirkpatrick et al. 1983). The best allocation seen is kept.
 
 It proves nothing. Cost of a step: O(D + members of a spread group). Rules are never broken by a step.

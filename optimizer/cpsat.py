@@ -1,8 +1,7 @@
 """An exact model of a packing, or of a part of one, for OR-Tools CP-SAT.
 
 Data        loads, limits: the whole units of `optimizer.packing`; rows = order params that may move, the others stay where
-            the
-            incumbent has them; shards = where they may go besides their home and where they are
+            the incumbent has them; shards = where they may go besides their home and where they are
 Variables   x[k, s] in {0, 1}     order param k is on shard s
             over[s, c] >= 0       overload, in steps of some units where the goal does not tell single ones apart
             crowd[g, s] >= 0      members of group g too many on s, only where the current mapping has them

@@ -12,8 +12,8 @@ Mathematics
     so its cost on s is at least
         forced(s)  =  cost of what must leave
         LB(s)      =  forced(s) + max( cover of what excess is left then,  of each group all but its dearest member )
-    where `cover` is the covering knapsack of `optimizer.cover`, all columns at once. An order param leaves one shard only,
-    so
+    where `cover` is the covering knapsack of `optimizer.cover`, all columns at once. An order param leaves one shard
+    only, so
 
         cost  >=  LB0  =  sum over s of LB(s).
 

@@ -55,8 +55,7 @@ def solve_exactly(
         packing: small.
         incumbent: (K,) the best allocation known; the first hint.
         lower: (S,) proven least cost of what leaves each shard if the incumbent has no overload and breaks no rule that can
-            be
-            kept; else None.
+            be kept; else None.
         floor: broken rules that no allocation mends.
         deterministic: CP-SAT's deterministic time for all goals together.
         left_s: wall seconds left.

@@ -14,7 +14,7 @@ from plb_ray.errors import BadInputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from optimizer.fleet import FleetPlan, FleetProblem
+    from optimizer.fleet_problem import FleetPlan, FleetProblem
 
 TOLERANCE = 1e-9  # relative: a limit is kept if it is exceeded by no more than this share of it
 

@@ -13,7 +13,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from optimizer.fleet import FleetProblem
+    from optimizer.fleet_problem import FleetProblem
 
 TOLERANCE = 1e-9  # relative: a limit is kept if it is exceeded by no more than this share of it
 SAFE = 1 - 2 * TOLERANCE  # loads times this, allowed by the tolerance, keep the limits exactly, float errors included

@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from optimizer.fleet import FleetBudget
     from optimizer.fleet_bound import FleetBound
     from optimizer.fleet_parts import FleetParts
+    from optimizer.fleet_problem import FleetBudget
 
     Counts = tuple[int, ...]
 

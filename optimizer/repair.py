@@ -7,18 +7,11 @@ Method (ejection chains over priced covers)
         landing(k, t) = cost of what t would have to evict to take k, by the largest over columns of the fractional cover
 
     and choose by the covering knapsack of `cover` what leaves, at  own cost (0 for one that has moved already) + price.
-    Prices are
-    worked out only of what is chosen, and the knapsack solved anew until none of the chosen is without. Put each,
+    Prices are worked out only of what is chosen, and the knapsack solved anew until none of the chosen is without. Put each,
     largest first, home if it fits there, else where it fits best, else where its landing is cheapest: that shard joins the
     queue, and the order param stays put for the rest of the attempt. An attempt ends well when the queue is empty, and is
-    undone
-    when the chain grows too long. So shards that are hot on different resources find their swaps, and a shard whose cheapest
-    eviction fits nowhere finds its second cheapest.
-
-    `polish` lowers the cost of an allocation without overload: take a shard whose leavers cost more than its proven bound,
-    at
-    random in proportion to that excess; send its leavers home, sometimes also what came to it, or to the shard where one of
-    its leavers went; repair; keep the result if it costs no more (or hardly more than the best), else undo.
+    undone when the chain grows too long. So shards that are hot on different resources find their swaps, and a shard whose
+    cheapest eviction fits nowhere finds its second cheapest. `polish` uses the same attempts to lower the cost.
 
 Deterministic for a seed. Cost of one attempt: O(order params on a shard x S) to price them, about 0.3 ms at 100 x 1000.
 """
@@ -38,14 +31,11 @@ if TYPE_CHECKING:
 
     from optimizer.packing import Packing
 
+CHAINS = (8, 16, 32, 64, 128, 128, 128)  # longest ejection chain of each round of repairs
 NODES_MAX = 2_000
 UNPAYABLE = 1e15  # price of an order param that may not leave
 SHORT = 4  # landings whose price is worked out exactly
 NOISE = 0.3  # landings are compared with up to this relative error, so that attempts differ
-DRIFT = 1.0  # how far above the best a walk may go, in mean excesses of a shard
-RETURN = 150  # attempts without a new best, then the walk begins at the best again
-QUICK = 0.6  # share of polishing attempts that take the quick price of a landing: what it displaces may fit nowhere either
-RUIN_GUESTS, RUIN_LANDING = 0.35, 0.7  # shares of attempts that also clear the shard's guests; a landing shard's
 
 
 class Lists(NamedTuple):
@@ -121,7 +111,8 @@ def chance(memory: Memory) -> float:
 
 
 @kernel
-def _log_put(fixed: Fixed, state: State, memory: Memory, row: int, shard: int) -> None:
+def log_put(fixed: Fixed, state: State, memory: Memory, row: int, shard: int) -> None:
+    """Move one order param, so that it can be undone."""
     position = memory.counts[0]
     memory.log_row[position], memory.log_shard[position] = row, state.shard_of[row]
     memory.counts[0] = position + 1
@@ -138,10 +129,11 @@ def _log_put(fixed: Fixed, state: State, memory: Memory, row: int, shard: int) -
 
 
 @kernel
-def _undo(fixed: Fixed, state: State, memory: Memory) -> None:
+def undo(fixed: Fixed, state: State, memory: Memory) -> None:
+    """Take back all that was moved since the log was emptied."""
     length = memory.counts[0]
     for position in range(length - 1, -1, -1):
-        _log_put(fixed, state, memory, memory.log_row[position], memory.log_shard[position])
+        log_put(fixed, state, memory, memory.log_row[position], memory.log_shard[position])
     memory.counts[0] = 0
 
 
@@ -328,23 +320,23 @@ def _settle(
     if 2 * memory.counts[0] + 64 > memory.log_row.size:
         return -1
     if state.shard_of[row] != home and fits(fixed, state, row, home) and may_be(fixed, state, row, home):
-        _log_put(fixed, state, memory, row, home)
+        log_put(fixed, state, memory, row, home)
         return length
     shard = roomiest(fixed, state, row)
     if shard >= 0:
-        _log_put(fixed, state, memory, row, shard)
+        log_put(fixed, state, memory, row, shard)
         return length
     shard, _ = _cheapest_landing(fixed, state, lists, memory, row, noise, quick)
     if shard < 0 or length >= queue.size:
         return -1
-    _log_put(fixed, state, memory, row, shard)
+    log_put(fixed, state, memory, row, shard)
     memory.fixed_in[row] = memory.counts[1]
     queue[length] = shard
     return length + 1
 
 
 @kernel
-def _attempt(
+def attempt(
     fixed: Fixed,
     state: State,
     lists: Lists,
@@ -385,130 +377,7 @@ def repair(fixed: Fixed, state: State, lists: Lists, memory: Memory, chain_max: 
             continue
         queue[0] = shard
         memory.counts[0] = 0
-        if not _attempt(fixed, state, lists, memory, queue, 1, NOISE, False, 0.0):
-            _undo(fixed, state, memory)
+        if not attempt(fixed, state, lists, memory, queue, 1, NOISE, False, 0.0):
+            undo(fixed, state, memory)
             left += 1
     return left
-
-
-@kernel
-def _send_home(fixed: Fixed, state: State, memory: Memory, row: int) -> bool:
-    home = fixed.home[row]
-    if state.shard_of[row] == home or not fixed.movable[row] or not may_be(fixed, state, row, home):
-        return False
-    _log_put(fixed, state, memory, row, home)
-    return True
-
-
-@kernel
-def _clear_guests(fixed: Fixed, state: State, memory: Memory, shard: int, queue: NDArray[np.int64], length: int) -> int:
-    """Send home what has come to a shard; return the new length of the queue, which its home shards join."""
-    row = state.first[shard]
-    while row >= 0:
-        following = state.following[row]
-        home = fixed.home[row]
-        roomy = length < queue.size // 2 and 4 * memory.counts[0] < memory.log_row.size
-        if home != shard and roomy and _send_home(fixed, state, memory, row):
-            queue[length] = home
-            length += 1
-        row = following
-    return length
-
-
-@kernel
-def _ruin(fixed: Fixed, state: State, lists: Lists, memory: Memory, shard: int, queue: NDArray[np.int64]) -> int:
-    """Send home what has left a shard, and perhaps more; return the length of the queue of shards to repair."""
-    queue[0] = shard
-    length, landing, seen = 1, -1, 0
-    for position in range(lists.start[shard], lists.start[shard + 1]):
-        row = lists.order[0, position]
-        away = state.shard_of[row]
-        if away != shard and _send_home(fixed, state, memory, row):
-            seen += 1
-            if chance(memory) * seen < 1.0:
-                landing = away
-    fate = chance(memory)
-    if fate < RUIN_GUESTS:
-        length = _clear_guests(fixed, state, memory, shard, queue, length)
-    elif fate < RUIN_LANDING and landing >= 0:
-        length = _clear_guests(fixed, state, memory, landing, queue, length)
-    return length
-
-
-@kernel
-def _return_to(fixed: Fixed, state: State, memory: Memory, best: NDArray[np.int64]) -> float:
-    """Put what has moved since `best` was kept where it was then; return the cost."""
-    memory.counts[0] = 0
-    length, memory.counts[2] = memory.counts[2], 0
-    for position in range(length):
-        row = memory.dirty[position]
-        if state.shard_of[row] != best[row]:
-            _log_put(fixed, state, memory, row, best[row])
-            memory.counts[0] = 0
-        memory.is_dirty[row] = False
-    memory.counts[2] = 0
-    return float(memory.spent.sum())
-
-
-@kernel
-def polish(
-    fixed: Fixed,
-    state: State,
-    lists: Lists,
-    memory: Memory,
-    lower: NDArray[np.float64],
-    best: NDArray[np.int64],
-    best_cost: float,
-    rounds: int,
-    chain_max: int,
-) -> tuple[float, int]:
-    """Lower the cost of an allocation without overload.
-
-    Args:
-        fixed: the packing.
-        lists: of it.
-        state: changed; without overload at the start and at the end.
-        memory: of this state.
-        lower: (S,) proven least cost of what leaves each shard.
-        best: (K,) the cheapest allocation so far; overwritten by cheaper ones.
-        best_cost: its cost.
-        rounds: how many attempts.
-        chain_max: most shards in one attempt.
-
-    Returns:
-        (cost of `best`, the attempt that lowered it last, from 1; 0 if none did).
-    """
-    queue = np.empty(chain_max, dtype=np.int64)
-    cost, gain_at = memory.spent.sum(), 0
-    for round_number in range(rounds):
-        since = memory.counts[3]
-        memory.counts[3] += 1
-        if since >= RETURN and cost > best_cost:
-            cost = _return_to(fixed, state, memory, best)
-            memory.counts[3] = 0
-        excess = np.maximum(0.0, memory.spent - lower)
-        total = excess.sum()
-        if total <= 1e-9 * (1.0 + best_cost):
-            break
-        shard = min(np.searchsorted(np.cumsum(excess), chance(memory) * total), excess.size - 1)
-        memory.counts[0] = 0
-        length = _ruin(fixed, state, lists, memory, shard, queue)
-        wild = chance(memory)
-        good = _attempt(
-            fixed, state, lists, memory, queue, length, 2.0 * wild * wild, chance(memory) < QUICK, 0.5 * chance(memory)
-        )
-        now = memory.spent.sum() if good else np.inf
-        drift = DRIFT * chance(memory) ** 2 * total / max(1, (excess > 0).sum())
-        if now > max(cost, best_cost + drift) + 1e-9 * cost:
-            _undo(fixed, state, memory)
-            continue
-        cost = now
-        if cost < best_cost * (1 - 1e-12) - 1e-12:
-            best_cost, gain_at = cost, round_number + 1
-            memory.counts[3] = 0
-            for position in range(memory.counts[2]):
-                row = memory.dirty[position]
-                best[row] = state.shard_of[row]
-                memory.is_dirty[row] = False
-            memory.counts[2] = 0
-    return best_cost, gain_at

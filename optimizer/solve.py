@@ -26,10 +26,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optimizer.anneal import SQUEEZE, STAGES, Stage, anneal, energy_scale
-from optimizer.board import Fixed, State, fixed_of, state_of
+from optimizer.board import State, fixed_of, state_of
 from optimizer.eviction import Eviction, evict, settle
 from optimizer.placement import largest_first, place, place_anyway, tidy
-from optimizer.repair import Lists, Memory, lists_of, memory_of, polish, repair
+from optimizer.repair import CHAINS, lists_of, memory_of, repair
+from optimizer.walk import Walk, construct_anew, cost_of
 from plb_ray.domain.plan import Termination
 
 if TYPE_CHECKING:
@@ -40,10 +41,8 @@ if TYPE_CHECKING:
     from optimizer.packing import Packing, Score
     from plb_ray.domain.plan import PlanBudget
 
-CHAINS = (8, 16, 32, 64, 128, 128, 128)  # longest ejection chain of each round of repairs
 POLISH_ROUNDS = (4, 400)  # least and most attempts between two looks at the clock
 LOOK_S = 0.05  # seconds between them, about
-CHAIN_MAX = 60  # of a polishing attempt
 IDLE_ROUNDS = 1_200  # attempts without a gain, then parts are solved by CP-SAT
 IDLE_PARTS = 3  # parts without a gain, then the walk starts elsewhere
 IDLE_CYCLES = 10  # starts without a gain, then the search is over
@@ -112,44 +111,6 @@ def unavoidable(packing: Packing) -> int:
     member = packing.group_member[stuck[packing.group_member] & (packing.current[packing.group_member] != packing.nowhere)]
     places = packing.group[member] * packing.shards + packing.current[member]
     return int((packing.must_leave & stuck).sum()) + int(member.size - np.unique(places).size)
-
-
-@dataclass(eq=False)
-class _Walk:
-    """A polishing walk: where it is, and the best it has seen.
-
-    Attributes:
-        best: (K,); `cost` is its cost.
-    """
-
-    packing: Packing
-    fixed: Fixed
-    lists: Lists
-    lower: NDArray[np.float64]
-    state: State
-    memory: Memory
-    best: NDArray[np.int64]
-    cost: float
-
-    @classmethod
-    def of(cls, packing: Packing, fixed: Fixed, lower: NDArray[np.float64], start: NDArray[np.int64], seed: int) -> _Walk:
-        state = state_of(packing, start)
-        memory = memory_of(packing, state, seed)
-        return cls(packing, fixed, lists_of(packing), lower, state, memory, start.copy(), _cost(packing, start))
-
-    def at(self, start: NDArray[np.int64], seed: int) -> _Walk:
-        """Return a walk of the same packing that begins elsewhere."""
-        state = state_of(self.packing, start)
-        memory = memory_of(self.packing, state, seed)
-        cost = _cost(self.packing, start)
-        return _Walk(self.packing, self.fixed, self.lists, self.lower, state, memory, start.copy(), cost)
-
-    def polish(self, rounds: int) -> int:
-        """Make so many attempts; return the last that lowered the best cost, from 1, or 0."""
-        self.cost, gain_at = polish(
-            self.fixed, self.state, self.lists, self.memory, self.lower, self.best, self.cost, rounds, CHAIN_MAX
-        )
-        return gain_at
 
 
 class _Search:
@@ -355,7 +316,7 @@ class _Search:
         if packing.moves_max < packing.current.size or (self.best == packing.current).all():
             return
         lower = self.eviction.lower if self.sound else evict(packing).lower
-        walk, idle = _Walk.of(packing, fixed_of(packing, self.eviction.forced), lower, self.best, self.budget.seed), 0
+        walk, idle = Walk.of(packing, fixed_of(packing, self.eviction.forced), lower, self.best, self.budget.seed), 0
         while not self._enough() and idle < IDLE_CYCLES:
             before = self.score.cost
             self._polish(walk)
@@ -365,12 +326,13 @@ class _Search:
                 walk = walk.at(self.best, self.budget.seed + self.work)
             else:
                 idle += 1
-                walk = walk.at(self._elsewhere(walk), self.budget.seed + self.work)
+                elsewhere = construct_anew(walk, self.eviction.leaves, self.budget.seed + self.work)
+                walk = walk.at(self.best if elsewhere is None else elsewhere, self.budget.seed + self.work)
 
     def _enough(self) -> bool:
         return self.spent() or self.near
 
-    def _polish(self, walk: _Walk) -> None:
+    def _polish(self, walk: Walk) -> None:
         """Polish until nothing is gained for `IDLE_ROUNDS` attempts."""
         idle, rounds = 0, POLISH_ROUNDS[0]
         while idle < IDLE_ROUNDS and not self._enough():
@@ -383,7 +345,7 @@ class _Search:
                 self.keep(walk.best)
             rounds = int(np.clip(rounds * LOOK_S / max(1e-6, self.now_s() - began_s), *POLISH_ROUNDS))
 
-    def _solve_parts(self, walk: _Walk) -> None:
+    def _solve_parts(self, walk: Walk) -> None:
         """Solve parts of the walk's best by CP-SAT until `IDLE_PARTS` have gained nothing."""
         from optimizer.exact import improve_part  # noqa: PLC0415 - ortools takes 0.5 s to import
 
@@ -396,23 +358,8 @@ class _Search:
             self.work += PART_WORK
             idle = idle + 1 if found is best else 0
             best = found
-            if idle == 0 and _cost(walk.packing, best) < self.score.cost:
+            if idle == 0 and cost_of(walk.packing, best) < self.score.cost:
                 self.keep(best)
-
-    def _elsewhere(self, walk: _Walk) -> NDArray[np.int64]:
-        """Return another allocation without overload to walk from, constructed with other random numbers; or the best."""
-        packing, fixed = walk.packing, walk.fixed
-        state = state_of(packing, packing.current)
-        rows = largest_first(packing, np.flatnonzero(self.eviction.leaves))
-        place(fixed, state, rows)
-        place_anyway(fixed, state, rows)
-        memory = memory_of(packing, state, self.budget.seed + self.work)
-        for chain in CHAINS:
-            if repair(fixed, state, walk.lists, memory, chain) == 0:
-                return state.shard_of
-            if self.spent():
-                break
-        return self.best
 
     def _frozen(self) -> Packing:
         """Return the packing with the overload that is left taken as allowed, cell by cell."""
@@ -429,10 +376,6 @@ class _Search:
         score = self.packing.score(state.shard_of)
         if not _less(self.score, score) and self.packing.allows(state.shard_of):
             self.best, self.score = state.shard_of.copy(), score
-
-
-def _cost(packing: Packing, shard_of: NDArray[np.int64]) -> float:
-    return float(packing.cost[shard_of != packing.current].sum())
 
 
 def _less(one: Score, other: Score) -> bool:

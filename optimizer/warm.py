@@ -12,7 +12,8 @@ from optimizer.board import fixed_of, state_of
 from optimizer.eviction import evict
 from optimizer.packing import pack
 from optimizer.placement import place, place_anyway, tidy
-from optimizer.repair import lists_of, memory_of, polish, repair
+from optimizer.polish import polish
+from optimizer.repair import lists_of, memory_of, repair
 from optimizer.sequencing import waves
 from plb_ray.domain.plan import PlacementRules, PlanProblem
 

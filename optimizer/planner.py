@@ -7,7 +7,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from optimizer.sequencing import Step
     from optimizer.solve import Solution
     from plb_ray.domain.plan import Move, PlanProblem
+
+EXPLAIN_S, EXPLAIN_S_PER_CELL = 0.01, 1e-7  # what comes after the search, per load in the problem
+SEARCH_SHARE_MIN = 0.6  # of the budget, kept for the search
 
 
 @dataclass(frozen=True)
@@ -66,10 +69,17 @@ class CompositePlanner:
         """
         started_s = self.now_s()
         check_problem(problem)
-        choice = choose(problem, self.now_s)
+        choice = choose(_with_time_to_explain(problem), self.now_s)
         story = Story(problem, choice.packing, choice.solution, choice.drained)
         steps = waves(_for_waves(problem, choice), choice.solution.shard_of)
         return _plan(story, steps, lambda: self.now_s() - started_s), story
+
+
+def _with_time_to_explain(problem: PlanProblem) -> PlanProblem:
+    """Return the problem with what waves, words and figures will take set aside from its time."""
+    after_s = EXPLAIN_S + EXPLAIN_S_PER_CELL * problem.load.size
+    wall_s = max(problem.budget.wall_s - after_s, SEARCH_SHARE_MIN * problem.budget.wall_s)
+    return replace(problem, budget=replace(problem.budget, wall_s=wall_s))
 
 
 def _for_waves(problem: PlanProblem, choice: Choice) -> Packing:

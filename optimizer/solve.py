@@ -6,8 +6,9 @@ Stages, each a module of its own that can be used alone
     b place        largest first, worst fit; if all fit, the cost is LB0: optimal      `placement`
     c repair       ejection chains over priced covers for what fits nowhere            `repair`
     d anneal       only while overload remains: shifts and swaps                       `anneal`
-    e exact        small packings: CP-SAT on the whole, goal after goal, with proof    `cpsat`
-    f improve      polishing chains round the shards that cost more than their bound, and CP-SAT on the shards around one
+    e exact        small packings: CP-SAT on the whole, goal after goal, with proof    `exact`, `cpsat`
+    f improve      polishing chains round the shards that cost more than their bound, and CP-SAT on the shards around one;
+                   before `exact` for a part of the time, after it for the rest        `polish`, `walk`, `exact`
     g tidy         needless moves back home, the others to the roomiest destination    `placement`
 
 The allocation is never worse than the current one: what a stage gives is kept only if its score is smaller. Where overload
@@ -50,6 +51,8 @@ PART_WORK = 500  # what one CP-SAT part counts as work, in attempts
 PART_EFFORT, PART_WALL_S = 0.25, 2.0
 PART_WAYS = 6_000  # most variables of a part
 PART_SHARDS = 6
+TINY_WAYS = 300  # with no more than that, the exact model of the whole comes first
+IMPROVE_FIRST = 0.3  # of what is left is for improving before the exact model, which starts from the result
 EXACT_WAYS = 30_000  # most order params x shards of the exact model of the whole
 EXACT_SHARE = 0.8  # of the time that is left
 EXACT_EFFORT_PER_S = 2.0  # deterministic time counted as one second
@@ -122,6 +125,7 @@ class _Search:
         self.floor = unavoidable(packing)
         self.first_sound_s: float | None = None
         self.work = 0
+        self.pause_s, self.pause_work = 0.0, np.inf  # time left, and work done, at which improving pauses
         self.proven: float | None = None  # bound of the exact stage
         self.least_overload = False
         self.eviction = evict(packing)
@@ -176,10 +180,12 @@ class _Search:
             if not self.sound:
                 self._anneal()
             self._settle_bounds()
-            if not self.optimal and self._small():
+            if not self.optimal and self._ways() <= EXACT_WAYS and not self.spent():
+                if self._ways() > TINY_WAYS:
+                    self._improve(IMPROVE_FIRST)
                 self._exact()
             if not self.optimal and not self.near:
-                self._improve()
+                self._improve(1.0)
             self._tidy()
         return Solution(
             shard_of=self.best,
@@ -285,9 +291,9 @@ class _Search:
                 break
             self.eviction = settle(self.packing, self.eviction, int(shard))
 
-    def _small(self) -> bool:
-        packing = self.packing
-        return int(packing.movable.sum()) * (packing.shards - 1) <= EXACT_WAYS and not self.spent()
+    def _ways(self) -> int:
+        """Return how many variables an exact model of the whole has."""
+        return int(self.packing.movable.sum()) * (self.packing.shards - 1)
 
     def _exact(self) -> None:
         from optimizer.exact import solve_exactly  # noqa: PLC0415 - ortools takes 0.5 s to import
@@ -310,8 +316,13 @@ class _Search:
         self.least_overload = found.least_overload
         self.work += PART_WORK
 
-    def _improve(self) -> None:
-        """Lower the cost under the overload that is left: polish and solve parts until idle, then start over elsewhere."""
+    def _improve(self, share: float) -> None:
+        """Lower the cost under the overload that is left: polish and solve parts until idle, then start over elsewhere.
+
+        Spends at most this share of the time, or work, that is left.
+        """
+        self.pause_s = self.left_s() * (1 - share)
+        self.pause_work = np.inf if self.budget.work is None else self.work + share * (self.budget.work - self.work)
         packing = self._frozen()
         if packing.moves_max < packing.current.size or (self.best == packing.current).all():
             return
@@ -330,7 +341,7 @@ class _Search:
                 walk = walk.at(self.best if elsewhere is None else elsewhere, self.budget.seed + self.work)
 
     def _enough(self) -> bool:
-        return self.spent() or self.near
+        return self.spent() or self.near or self.left_s() <= self.pause_s or self.work >= self.pause_work
 
     def _polish(self, walk: Walk) -> None:
         """Polish until nothing is gained for `IDLE_ROUNDS` attempts."""

@@ -203,8 +203,10 @@ def _made(problem: PlanProblem) -> tuple[Plan, Story]:
     words = f"planning {len(problem.order_params):,} order params on {len(problem.shards):,} shards"
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
-        progress.add_task(f"{words}, at most {problem.budget.wall_s:.1f} s", total=None)
-        return CompositePlanner().explained(problem)
+        task = progress.add_task("loading the solvers; a machine's first plan compiles them, up to a minute", total=None)
+        planner = CompositePlanner()
+        progress.update(task, description=f"{words}, at most {problem.budget.wall_s:.1f} s")
+        return planner.explained(problem)
 
 
 def _refuse_unsound(problem: PlanProblem, made: Plan) -> None:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from optimizer.solve import Solution
     from plb_ray.domain.plan import Move, PlanProblem
 
-EXPLAIN_S, EXPLAIN_S_PER_CELL = 0.01, 1e-7  # what comes after the search, per load in the problem
+EXPLAIN_S, EXPLAIN_S_PER_CELL = 0.01, 1.3e-7  # what comes after the search, per load in the problem
 SEARCH_SHARE_MIN = 0.6  # of the budget, kept for the search
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from optimizer.frontier import balance
 from optimizer.packing import Packing, pack
 from optimizer.solve import Solution, solve, within_moves
-from plb_ray.domain.plan import NOWHERE, PlanMode
+from plb_ray.domain.plan import NOWHERE, PlanMode, Termination
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +34,8 @@ class Choice:
 
     Attributes:
         packing: of the problem that was solved: the stated one with the mode's rules.
-        solution: `bound` and `optimal` speak of relief's cost; they are 0 and False where the mode spends on other goals.
+        solution: `bound` is proven for every plan that the problem's rules allow with as little overload, whatever else the
+            mode spends on; so it is relief's.
         drained: (S,) shards that consolidation emptied.
     """
 
@@ -55,8 +56,17 @@ def choose(problem: PlanProblem, now_s: Callable[[], float]) -> Choice:
     solution = solve(packing, problem.budget, now_s, started_s)
     if mode in (PlanMode.BALANCE, PlanMode.ADD) and solution.sound:
         until_s = started_s + problem.budget.wall_s
-        solution = balance(packing, solution, problem.band, problem.budget, now_s, until_s)
+        relief, solution = solution, balance(packing, solution, problem.band, problem.budget, now_s, until_s)
+        solution = solution if solution is relief else _spent_on_more(solution, relief.bound)
     return Choice(packing, solution)
+
+
+def _spent_on_more(solution: Solution, bound: float) -> Solution:
+    """Return a solution of a stricter problem as one of the stated: with that one's bound, and nothing claimed beyond."""
+    stopped = solution.termination
+    if stopped in (Termination.PROVEN, Termination.GAP):
+        stopped = Termination.EXHAUSTED
+    return replace(solution, bound=min(bound, solution.score.cost), optimal=False, termination=stopped)
 
 
 def with_rules(problem: PlanProblem) -> PlanProblem:
@@ -82,7 +92,8 @@ def _allocate(problem: PlanProblem, packing: Packing, now_s: Callable[[], float]
         shard_of[joiners] = stated.current[joiners]
     score = stated.score(shard_of)
     sound = score.overload == 0 and score.broken == 0
-    return Choice(packing, replace(solution, shard_of=shard_of, score=score, bound=0.0, optimal=False, sound=sound))
+    placed = replace(solution, shard_of=shard_of, score=score, sound=sound)
+    return Choice(packing, _spent_on_more(placed, bound=0.0))
 
 
 def _consolidate(problem: PlanProblem, now_s: Callable[[], float], started_s: float) -> Choice:
@@ -100,7 +111,9 @@ def _consolidate(problem: PlanProblem, now_s: Callable[[], float], started_s: fl
             too_many = count
         else:
             enough, best = count, found
-    return best
+    if best is plain:
+        return plain
+    return replace(best, solution=_spent_on_more(best.solution, plain.solution.bound))
 
 
 def _emptied(problem: PlanProblem, shards: list[int], now_s: Callable[[], float], started_s: float) -> Choice | None:

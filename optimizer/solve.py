@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from plb_ray.domain.plan import PlanBudget
 
 POLISH_ROUNDS = (4, 400)  # least and most attempts between two looks at the clock
+WORK_ROUNDS = 100  # the same under a work budget, where the clock may decide nothing
 LOOK_S = 0.05  # seconds between them, about
 IDLE_ROUNDS = 1_200  # attempts without a gain, then parts are solved by CP-SAT
 IDLE_PARTS = 3  # parts without a gain, then the walk starts elsewhere
@@ -219,23 +220,18 @@ class _Search:
         homeless = place(fixed, state, rows)
         if homeless and self.eviction.forced.any():
             place_anyway(fixed, state, rows)
-        left = 1
         if homeless or self.eviction.cannot.any() or packing.over(state.use).any():
             self.keep(within_moves(packing, state.shard_of))
-            left = self._repair(state)
-        self.keep(within_moves(packing, state.shard_of) if left else state.shard_of)
-        if not self.sound:
-            self.keep(within_moves(packing, state.shard_of))
+            self._repair(state)
+        self.keep(within_moves(packing, state.shard_of))
 
-    def _repair(self, state: State) -> int:
+    def _repair(self, state: State) -> None:
         lists, memory = lists_of(self.packing), memory_of(self.packing, state, self.budget.seed)
-        left = 0
         for chain in CHAINS:
             left = repair(self.fixed, state, lists, memory, chain)
             self.work += 1
             if left == 0 or self.spent():
                 break
-        return left
 
     def _anneal(self) -> None:
         packing = self.packing
@@ -266,9 +262,9 @@ class _Search:
         self.keep(best)
         if packing.over(packing.use(best)).any():
             state = state_of(packing, best)
-            memory = memory_of(packing, state, self.budget.seed + self.work)
+            lists, memory = lists_of(packing), memory_of(packing, state, self.budget.seed + self.work)
             for chain in CHAINS[:3]:
-                repair(fixed, state, lists_of(packing), memory, chain)
+                repair(fixed, state, lists, memory, chain)
             self.keep(state.shard_of)
 
     def _steps(self, packing: Packing, left_s: float) -> int:
@@ -345,7 +341,7 @@ class _Search:
 
     def _polish(self, walk: Walk) -> None:
         """Polish until nothing is gained for `IDLE_ROUNDS` attempts."""
-        idle, rounds = 0, POLISH_ROUNDS[0]
+        idle, rounds = 0, POLISH_ROUNDS[0] if self.budget.work is None else WORK_ROUNDS
         while idle < IDLE_ROUNDS and not self._enough():
             began_s = self.now_s()
             rounds = min(rounds, IDLE_ROUNDS - idle)
@@ -354,7 +350,8 @@ class _Search:
             self.work += rounds
             if walk.cost < self.score.cost:
                 self.keep(walk.best)
-            rounds = int(np.clip(rounds * LOOK_S / max(1e-6, self.now_s() - began_s), *POLISH_ROUNDS))
+            if self.budget.work is None:
+                rounds = int(np.clip(rounds * LOOK_S / max(1e-6, self.now_s() - began_s), *POLISH_ROUNDS))
 
     def _solve_parts(self, walk: Walk) -> None:
         """Solve parts of the walk's best by CP-SAT until `IDLE_PARTS` have gained nothing."""
@@ -362,7 +359,8 @@ class _Search:
 
         best, idle = walk.best, 0
         while idle < IDLE_PARTS and not self._enough():
-            wall_s, seed = min(PART_WALL_S, self.left_s()), int(self.random.integers(2**31))
+            wall_s = self.left_s() if self.budget.work is not None else min(PART_WALL_S, self.left_s())
+            seed = int(self.random.integers(2**31))
             found = improve_part(
                 walk.packing, best, walk.lower, self.random, PART_SHARDS, PART_WAYS, PART_EFFORT, wall_s, seed
             )

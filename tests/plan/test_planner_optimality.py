@@ -12,7 +12,7 @@ from optimizer.checker import PlanVerifier
 from optimizer.eviction import evict, settle
 from optimizer.packing import pack
 from optimizer.planner import CompositePlanner
-from plb_ray.domain.plan import NOWHERE, PlanBudget, PlanStatus
+from plb_ray.domain.plan import NOWHERE, PlanBudget, PlanMode, PlanStatus, Termination
 
 PLANNER = CompositePlanner()
 SMALL = settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
@@ -146,3 +146,14 @@ def test_large_problems_end_their_overload_near_the_bound(order_params, shards, 
     assert plan.overload_after == 0
     assert plan.cost <= 1.35 * plan.bound
     assert PlanVerifier().check(plan_problem, plan) == ()
+
+
+@pytest.mark.parametrize("mode", [PlanMode.BALANCE, PlanMode.CONSOLIDATE, PlanMode.ALLOCATE])
+def test_a_mode_that_spends_on_more_claims_no_more_than_relief(mode):
+    """What balance, consolidation or a fresh allocation cost beyond relief is not said to be needed to end the overload."""
+    stated = zipf_problem(200, 8, 1, seed=3, utilisation=0.5, wall_s=2.0)
+    relief, more = PLANNER.plan(stated), PLANNER.plan(replace(stated, mode=mode))
+    assert PlanVerifier().check(replace(stated, mode=mode), more) == ()
+    assert more.cost > relief.cost
+    assert more.bound <= relief.cost + 1e-9
+    assert (more.status, more.termination) != (PlanStatus.OPTIMAL, Termination.PROVEN)

@@ -23,6 +23,7 @@
     |  |- StaleEpochError          the call carries an older epoch than the shard's
     |  |- LeaseExpiredError        the pause ended by itself before SEAL
     |  |- NotTheOwnerError         a second balancer holds the journal
+    |  |- NotTheHolderError        another consumer holds the order param; drop what was delivered
     |- RolledBackError         a migration was undone before its commit point: `step`, `reason`
     |- OutcomeUnknownError     the call may or may not have been carried out; repeat it with the same id
 
@@ -157,7 +158,7 @@ class UnknownMigrationError(PermanentError):
         self.migration_id = migration_id
 
     def __str__(self) -> str:
-        return f"unknown migration {self.migration_id!r}; GET /v1/migrations lists the recent ones"
+        return f"unknown migration {self.migration_id!r}; `plb migrations` and GET /v1/migrations list the recent ones"
 
 
 class PortInUseError(PermanentError):
@@ -254,6 +255,20 @@ class NotTheOwnerError(FencedError):
     """Another balancer holds the journal."""
 
     reason = "NOT_THE_OWNER"
+
+
+class NotTheHolderError(FencedError):
+    """Another consumer holds the order param now: this one was silent for longer than its lease."""
+
+    reason = "NOT_THE_HOLDER"
+
+    def __init__(self, order_param: str, holder: str) -> None:
+        super().__init__(order_param, holder)
+        self.order_param = order_param
+        self.holder = holder
+
+    def __str__(self) -> str:
+        return f"order param {self.order_param!r} is held by consumer {self.holder!r} now; drop what was delivered before"
 
 
 class RolledBackError(PlbError):

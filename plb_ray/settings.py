@@ -2,7 +2,8 @@
 
     [balancer]  what may be done and how cautiously          [queue]     which queue system, and the embedded shards
     [forecast]  who forecasts and how                        [history]   what is kept of the observed rates
-    [http]      where the API and the dashboard listen       [ray]       which Ray
+    [http]      where the API and the dashboard listen       [journal]   how long ended migrations are remembered
+    [ray]       which Ray
     state_dir   everything durable that is ours
 
 Unknown keys, wrong types and values out of range are errors that name the key. `docs/settings.md` describes each one; a
@@ -129,6 +130,23 @@ class HistorySettings:
 
 
 @dataclass(frozen=True)
+class JournalSettings:
+    """How long the journal remembers what is over. Migrations that run are always kept.
+
+    Attributes:
+        keep_days: how long an ended migration and a decision are kept.
+        keep_migrations: most ended migrations that are kept; each takes some 10 KB.
+        keep_decisions: most decisions that are kept.
+    """
+
+    __pydantic_config__ = STRICT_KEYS
+
+    keep_days: Seconds = 90.0
+    keep_migrations: Count = 100_000
+    keep_decisions: Count = 100_000
+
+
+@dataclass(frozen=True)
 class HttpSettings:
     """Where the API and the dashboard listen. There is no authentication yet: keep it on the loopback interface."""
 
@@ -160,6 +178,7 @@ class Settings:
     queue: QueueSettings = field(default_factory=QueueSettings)
     forecast: ForecastSettings = field(default_factory=ForecastSettings)
     history: HistorySettings = field(default_factory=HistorySettings)
+    journal: JournalSettings = field(default_factory=JournalSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     ray: RaySettings = field(default_factory=RaySettings)
 

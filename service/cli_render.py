@@ -10,6 +10,8 @@ from rich.text import Text
 
 BAR_CELLS = 10
 SPARKS = "▁▂▃▄▅▆▇█"
+CHAINED = ", chained"
+WIDE = 110
 STEP_STYLES = {"done": "green", "aborted": "red"}
 
 
@@ -67,25 +69,86 @@ def bar(share: float, headroom: float) -> Text:
     return Text.assemble(("█" * filled, style), ("░" * (BAR_CELLS - filled), "dim"), f" {share:4.0%}")
 
 
-def migration_table(migrations: list[dict[str, Any]]) -> Table:
-    """Return one row per migration, in the order given."""
+def migration_table(migrations: list[dict[str, Any]], width: int) -> Table:
+    """Return one row per migration, in the order given; without reasons where a line has less than `WIDE` characters."""
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("started", "order param", "way", "step"):
-        table.add_column(name, no_wrap=name == "started", overflow="fold")
+    for name in ("started", "id", "order param", "way", "step"):
+        table.add_column(name, overflow="fold")
     for name in ("copied", "pause"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("why", overflow="fold")
+    if width >= WIDE:
+        table.add_column("why", overflow="fold")
     for each in migrations:
-        table.add_row(
+        cells = (
             each["started_at"][11:19],
+            Text(each["migration_id"]),
             Text(each["order_param"]),
-            Text(f"{each['source']} → {each['destination']}"),
+            Text(f"{each['source']} → {each['destination']}{CHAINED if each['mode'] == 'chain' else ''}"),
             Text(each["step"], STEP_STYLES.get(each["step"], "blue")),
-            f"{each['messages_copied']:,}",
-            "" if each["pause_ms"] is None else f"{each['pause_ms']:.0f} ms",
+            _copied(each),
+            milliseconds(each["pause_ms"]),
             Text(each["error"] or each["reason"]),
         )
+        table.add_row(*cells[: len(table.columns)])
     return table
+
+
+def _copied(each: dict[str, Any]) -> str:
+    total = each["messages_copied"] + each["lag_messages"]
+    if each["finished"] or not each["lag_messages"]:
+        return f"{each['messages_copied']:,}"
+    return f"{each['messages_copied']:,} ({each['messages_copied'] / total:.0%})"
+
+
+def migration_lines(found: dict[str, Any]) -> list[Text]:
+    """Return the head of `plb migrations show`."""
+    step = Text(found["step"], STEP_STYLES.get(found["step"], "blue"))
+    way = f"{found['order_param']}: {found['source']} → {found['destination']}, mode {found['mode']}, "
+    lines = [Text.assemble(f"migration {found['migration_id']}  ", step), Text(way + f"epoch {found['epoch']}")]
+    lines += [Text(f"why: {found['reason']}")] if found["reason"] else []
+    lines += [Text(f"rolled back: {found['error']}", "red")] if found["error"] else []
+    return lines
+
+
+def timeline_table(found: dict[str, Any]) -> Table:
+    """Return one row per step and failure of one migration, in order."""
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("at (UTC)", "step"):
+        table.add_column(name, no_wrap=True)
+    for name in ("messages", "bytes", "left", "pause", "ETA"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("failure", overflow="fold")
+    for each in found["timeline"]:
+        table.add_row(
+            instant(each["at"]),
+            Text(each["step"], STEP_STYLES.get(each["step"], "blue")),
+            f"{each['messages_copied']:,}",
+            f"{each['bytes_copied']:,}",
+            f"{each['lag_messages']:,}",
+            milliseconds(each["pause_ms"]),
+            "" if each["eta_s"] is None else f"{each['eta_s']:.1f} s",
+            Text(each["error"], "red"),
+        )
+    return table
+
+
+def moment_line(moment: dict[str, Any]) -> str:
+    """Return one step as a line of plain text, for logs and pipes."""
+    parts = [f"{moment['messages_copied']:,} copied", f"{moment['lag_messages']:,} left"]
+    parts += [] if moment["eta_s"] is None else [f"ETA {moment['eta_s']:.1f} s"]
+    parts += [] if moment["pause_ms"] is None else [f"paused {milliseconds(moment['pause_ms'])}"]
+    parts += [moment["error"]] if moment["error"] else []
+    return f"{instant(moment['at']) or '-'} {moment['step']}: {', '.join(parts)}"
+
+
+def milliseconds(value: float | None) -> str:
+    """Return a pause as people read it; empty while it is not known."""
+    return "" if value is None else f"{value:.1f} ms" if value < 10 else f"{value:.0f} ms"
+
+
+def instant(iso: str | None) -> str:
+    """Return a time to the millisecond; empty if it was not noted."""
+    return "" if iso is None else f"{datetime.fromisoformat(iso):%H:%M:%S.%f}"[:-3]
 
 
 def forecast_table(forecast: dict[str, Any]) -> Table:

@@ -67,6 +67,10 @@ class ServiceClient:
         """Return POST /v1/migrations."""
         return self._ask("POST", "/v1/migrations", json=body)
 
+    def cancel(self, migration_id: str) -> dict[str, Any]:
+        """Return POST /v1/migrations/{id}/cancel."""
+        return self._ask("POST", f"/v1/migrations/{quote(migration_id, safe='')}/cancel")
+
     def _ask(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         try:
             response = self._http.request(method, self._url + path, **more)

@@ -79,16 +79,31 @@ class RayBalancer:
         """See `Balancer`."""
         return cast("tuple[MigrationRecord, ...]", await self._ask("migrations", limit))
 
+    async def migration(self, migration_id: str) -> MigrationRecord:
+        """See `Balancer`."""
+        return cast("MigrationRecord", await self._ask("migration", migration_id))
+
+    async def timeline(self, migration_id: str) -> tuple[MigrationRecord, ...]:
+        """See `Balancer`."""
+        return cast("tuple[MigrationRecord, ...]", await self._ask("timeline", migration_id))
+
+    async def cancel(self, migration_id: str) -> MigrationRecord:
+        """See `Balancer`."""
+        doing = f"while migration {migration_id!r} was being cancelled; repeat the request"
+        return cast("MigrationRecord", await self._act("cancel", migration_id, doing=doing))
+
     async def migrate(self, request: MigrationRequest) -> MigrationRecord:
         """See `Balancer`."""
+        doing = f"while migration {request.request_id!r} was being started; repeat the request with the same id"
+        return cast("MigrationRecord", await self._act("migrate", request, doing=doing))
+
+    async def _act(self, method: str, argument: Any, *, doing: str) -> Any:
+        """Ask for something that changes the world: once it was sent, no answer means that nobody knows the outcome."""
         handle = await self._actor()
         try:
-            return cast("MigrationRecord", await self._answer(handle, "migrate", (request,), ACT_TIMEOUT_S))
+            return await self._answer(handle, method, (argument,), ACT_TIMEOUT_S)
         except ControlUnavailableError as error:
-            raise OutcomeUnknownError(
-                f"the control loop went silent while migration {request.request_id!r} was being started; "
-                "repeat the request with the same id"
-            ) from error
+            raise OutcomeUnknownError(f"the control loop went silent {doing}") from error
 
     async def _ask(self, method: str, *args: Any, timeout_s: float | None = None) -> Any:
         return await self._answer(await self._actor(), method, args, timeout_s or self._read_timeout_s)

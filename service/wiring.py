@@ -6,7 +6,8 @@ is plain data and travels to the actor; after a restart the same spec gives the 
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -15,10 +16,12 @@ from models.factory import make_forecaster
 from models.pool import LocalForecasterPool
 from optimizer.checker import PlanVerifier
 from optimizer.planner import CompositePlanner
-from plb_ray.clock import ScaledClock, WallClock
+from plb_ray.clock import ScaledClock, WallClock, wall_time_s
 from plb_ray.control.loop import ControlLoop, Parts, Surroundings
+from plb_ray.control.migration_meter import MigrationMeter
 from plb_ray.history.store import HistoryLimits, HistoryStore
 from plb_ray.journal.journal import open_journal
+from plb_ray.journal.retention import Retention, keep_pruned
 from plb_ray.migration.settings import MigrationSettings
 from plb_ray.queues.coordinator import Coordinator, CoordinatorSettings
 from plb_ray.rpc.queue_client import QueueClient
@@ -26,8 +29,10 @@ from plb_ray.rpc.queue_control import QueueControlServicer
 from plb_ray.rpc.server import start_server
 from plb_ray.rpc.shard_client import ShardClient
 from plb_ray.simulation.scaled_queue import ScaledQueue
+from service.logs import log_to
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from plb_ray.clock import Clock
@@ -98,8 +103,11 @@ async def build_balancer(spec: BalancerSpec) -> Runtime:
     """
     settings = spec.settings
     async with AsyncExitStack() as held:
-        journal = await open_journal(settings.state_dir / "journal.sqlite")
+        held.enter_context(log_to(settings.state_dir / "plb.log"))
+        meter = MigrationMeter(wall_time_s)
+        journal = await open_journal(settings.state_dir / "journal.sqlite", meter.note)
         held.push_async_callback(journal.close)
+        await held.enter_async_context(_pruned(journal, settings))
         history = open_history(settings)
         held.callback(history.close)
         queue, endpoint = await _queue(spec, journal, held)
@@ -109,7 +117,7 @@ async def build_balancer(spec: BalancerSpec) -> Runtime:
             clock, queue = scaled, ScaledQueue(queue, scaled)
         pool, lookback_s = forecaster_pool(settings, on_ray=spec.on_ray)
         held.push_async_callback(pool.close)
-        parts = Parts(queue, pool, CompositePlanner(), PlanVerifier(), history, journal.decisions, clock)
+        parts = Parts(queue, pool, CompositePlanner(), PlanVerifier(), history, journal.decisions, clock, meter)
         surroundings = Surroundings(
             queue_endpoint=endpoint,
             lookback_steps=lookback_s // settings.balancer.step_s,
@@ -118,6 +126,19 @@ async def build_balancer(spec: BalancerSpec) -> Runtime:
             restarts=journal.takeovers,
         )
         return Runtime(ControlLoop(parts, settings.balancer, surroundings), held.pop_all())
+
+
+@asynccontextmanager
+async def _pruned(journal: Journal, settings: Settings) -> AsyncIterator[None]:
+    """Let the journal forget what is over and old, again and again, while the block runs."""
+    kept = settings.journal
+    retention = Retention(keep_s=kept.keep_days * DAY_S, migrations=kept.keep_migrations, decisions=kept.keep_decisions)
+    pruning = asyncio.create_task(keep_pruned(journal, retention, wall_time_s), name="prune the journal")
+    try:
+        yield
+    finally:
+        pruning.cancel()
+        await asyncio.wait({pruning})
 
 
 def open_history(settings: Settings) -> HistoryStore:

@@ -14,12 +14,13 @@ import asyncio
 import itertools
 import logging
 from collections import Counter
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plb_ray.clock import monotonic_s
+from plb_ray.clock import monotonic_s, wall_time_s
+from plb_ray.control.migration_meter import MigrationMeter
 from plb_ray.control.mover import Mover
 from plb_ray.control.observation import Observation, Observer
 from plb_ray.control.pictures import shard_views
@@ -28,7 +29,7 @@ from plb_ray.control.views import Admission, AdmittedMove, BalancerStatus, Decis
 from plb_ray.domain.migration import MigrationStep
 from plb_ray.domain.plan import Plan, PlanStatus
 from plb_ray.domain.rates import Forecast, medium_horizon, short_horizon
-from plb_ray.errors import NoForecastError, PlbError, UnknownOrderParamError
+from plb_ray.errors import NoForecastError, PermanentError, PlbError, UnknownMigrationError, UnknownOrderParamError
 from plb_ray.estimate.load import estimate_load
 
 if TYPE_CHECKING:
@@ -56,6 +57,7 @@ class Parts:
     history: HistoryStore
     decisions: DecisionLog
     clock: Clock
+    meter: MigrationMeter = field(default_factory=lambda: MigrationMeter(wall_time_s))
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class ControlLoop:
         self._next_number = 0
         self._last_error = ""
         self._moving: dict[str, str] = {}
-        self._mover = Mover(parts.queue, settings.migrations_in_flight)
+        self._mover = Mover(parts.queue, settings.migrations_in_flight, parts.meter.note)
         self._trained_at_s: float | None = None
 
     async def run(self) -> None:
@@ -156,9 +158,16 @@ class ControlLoop:
     async def _on_their_way(self) -> dict[str, str]:
         """Return the destination of each order param that is being moved, whoever asked for it."""
         self._mover.drop_waiting()
-        records = await self._parts.queue.migrations(RECENT_MIGRATIONS)
-        running = {record.order_param: record.destination for record in records if not record.step.terminal}
+        running = {
+            record.order_param: record.destination for record in await self._recent_migrations() if not record.step.terminal
+        }
         return {**running, **self._mover.on_their_way}
+
+    async def _recent_migrations(self) -> tuple[MigrationRecord, ...]:
+        """Return them newest first, and count those that the meter does not know yet."""
+        records = await self._parts.queue.migrations(RECENT_MIGRATIONS)
+        self._parts.meter.note_all(records)
+        return records
 
     async def _train_if_due(self) -> None:
         """Start a training when the last one is old; networks found trained at the start count as trained then."""
@@ -211,7 +220,7 @@ class ControlLoop:
 
     async def status(self) -> BalancerStatus:
         """See `Balancer`."""
-        migrations = await self._parts.queue.migrations(RECENT_MIGRATIONS)
+        migrations = await self._recent_migrations()
         seen = self._seen
         return BalancerStatus(
             mode=self._mode,
@@ -229,6 +238,7 @@ class ControlLoop:
             queue_endpoint=self._surroundings.queue_endpoint,
             last_error=self._last_error or self._mover.last_error,
             restarts=self._surroundings.restarts,
+            totals=self._parts.meter.totals(),
         )
 
     async def forecast(self, order_param: str, horizon: str) -> OrderParamForecast:
@@ -267,6 +277,23 @@ class ControlLoop:
     async def migrations(self, limit: int) -> tuple[MigrationRecord, ...]:
         """See `Balancer`."""
         return await self._parts.queue.migrations(limit)
+
+    async def migration(self, migration_id: str) -> MigrationRecord:
+        """See `Balancer`."""
+        return await self._parts.queue.migration(migration_id)
+
+    async def timeline(self, migration_id: str) -> tuple[MigrationRecord, ...]:
+        """See `Balancer`."""
+        try:
+            return await self._parts.queue.timeline(migration_id)
+        except UnknownMigrationError:
+            raise
+        except PermanentError:  # a queue system of somebody else's that keeps no timeline
+            return (await self._parts.queue.migration(migration_id),)
+
+    async def cancel(self, migration_id: str) -> MigrationRecord:
+        """See `Balancer`."""
+        return await self._parts.queue.cancel(migration_id)
 
     async def migrate(self, request: MigrationRequest) -> MigrationRecord:
         """See `Balancer`."""

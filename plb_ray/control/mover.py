@@ -16,7 +16,10 @@ from plb_ray.domain.migration import MigrationRequest, MigrationStep
 from plb_ray.errors import PlbError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from plb_ray.control.ports import Queue
+    from plb_ray.domain.migration import MigrationRecord
     from plb_ray.domain.plan import Move
 
 LOG = logging.getLogger("plb.control")
@@ -25,15 +28,21 @@ LOG = logging.getLogger("plb.control")
 class Mover:
     """Use from one event loop.
 
+    Args:
+        queue: where migrations are started.
+        in_flight: most at once.
+        note: told each record of a migration that is followed.
+
     Attributes:
         on_their_way: destination of each order param whose move has not ended or waits for its turn.
         last_error: why the last refused migration could not be run; empty if none was refused since it was cleared.
     """
 
-    def __init__(self, queue: Queue, in_flight: int) -> None:
+    def __init__(self, queue: Queue, in_flight: int, note: Callable[[MigrationRecord], None]) -> None:
         self.on_their_way: dict[str, str] = {}
         self.last_error = ""
         self._queue = queue
+        self._note = note
         self._permits = asyncio.Semaphore(in_flight)
         self._tasks: set[asyncio.Task[None]] = set()
         self._waiting: dict[str, asyncio.Task[None]] = {}
@@ -64,7 +73,7 @@ class Mover:
         try:
             async with aclosing(self._queue.migrate(request)) as records:
                 async for record in records:
-                    LOG.info("migration %s %s", record.migration_id, record.step)
+                    self._note(record)
                     if record.step is MigrationStep.MAPPED:
                         return
         except PlbError as error:

@@ -33,6 +33,27 @@ class Queue(Protocol):
         """Return the most recent migrations, newest first."""
         ...
 
+    async def migration(self, migration_id: str) -> MigrationRecord:
+        """Return one migration as it is now, whatever its age.
+
+        Raises:
+            UnknownMigrationError: there is none with this id, or it was pruned.
+        """
+        ...
+
+    async def timeline(self, migration_id: str) -> tuple[MigrationRecord, ...]:
+        """Return every record of one migration, in order: when it reached which step. Raises UnknownMigrationError."""
+        ...
+
+    async def cancel(self, migration_id: str) -> MigrationRecord:
+        """Roll a migration back and return its last record; again: the same answer.
+
+        Raises:
+            UnknownMigrationError.
+            StaleEpochError: it is (or may be) past its commit point and goes on.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class TrainingStatus:

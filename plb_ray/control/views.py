@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from plb_ray.control.migration_meter import MigrationTotals
+
 if TYPE_CHECKING:
     from plb_ray.control.ports import TrainingStatus
     from plb_ray.domain.load import ResourceVector
@@ -113,6 +115,7 @@ class BalancerStatus:
         last_error: what went wrong in the last tick, in one sentence; empty if nothing did.
         migrations_active, migrations_done, migrations_rolled_back: of the most recent 1,000.
         restarts: how often the control actor took over from a predecessor on this journal.
+        totals: over all migrations since the control loop's process started.
     """
 
     mode: Mode
@@ -130,6 +133,7 @@ class BalancerStatus:
     queue_endpoint: str
     last_error: str = ""
     restarts: int = 0
+    totals: MigrationTotals = field(default_factory=MigrationTotals)
 
 
 class Balancer(Protocol):
@@ -155,6 +159,23 @@ class Balancer(Protocol):
         ...
 
     async def migrations(self, limit: int) -> tuple[MigrationRecord, ...]: ...
+    async def migration(self, migration_id: str) -> MigrationRecord:
+        """Return one migration as it is now, whatever its age. Raises UnknownMigrationError."""
+        ...
+
+    async def timeline(self, migration_id: str) -> tuple[MigrationRecord, ...]:
+        """Return one migration's records in order, one per step and failure, at least one. Raises UnknownMigrationError."""
+        ...
+
+    async def cancel(self, migration_id: str) -> MigrationRecord:
+        """Roll a migration back; return its last record when that is done.
+
+        Raises:
+            UnknownMigrationError.
+            StaleEpochError: it is past its commit point and goes on.
+        """
+        ...
+
     async def migrate(self, request: MigrationRequest) -> MigrationRecord:
         """Start a migration (or join it) and return its first record; it goes on by itself.
 

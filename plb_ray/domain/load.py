@@ -71,6 +71,7 @@ class ShardLoad:
         cpu_core_s_total, io_bytes_total: the work behind `use.cpu_cores` and `use.io_bytes_per_s` since the process started;
             0 = not told, then `use` stands for the time since the look before.
         order_params: only those that the shard owns.
+        segments: trailing segments: backlog that is consumed here, though its order param's appends go elsewhere.
     """
 
     shard_id: str
@@ -82,6 +83,7 @@ class ShardLoad:
     order_params: tuple[OrderParamLoad, ...] = ()
     cpu_core_s_total: float = 0.0
     io_bytes_total: float = 0.0
+    segments: tuple[OrderParamLoad, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -20,11 +20,18 @@ class ShardAllocation:
 
 @dataclass(frozen=True)
 class Placement:
-    """An allocation and the epoch of its ownership. The last shard takes the appends."""
+    """An allocation and the epoch of its ownership. The last shard takes the appends.
+
+    Attributes:
+        shards: in the order in which they are to be consumed; more than one while segments of a chain are not consumed, a
+            shard once per such segment.
+        rotation: the shards over which new segments rotate; empty for an order param that lives on one.
+    """
 
     order_param: str
     shards: tuple[str, ...]
     epoch: int
+    rotation: tuple[str, ...] = ()
 
     @property
     def owner(self) -> str:

@@ -25,6 +25,13 @@ class MigrationStep(StrEnum):
         return self in (MigrationStep.DONE, MigrationStep.ABORTED)
 
 
+class MigrationMode(StrEnum):
+    """What becomes of the backlog."""
+
+    COPY = "copy"  # it moves to the destination; the source is free of the order param afterwards
+    CHAIN = "chain"  # it stays and is consumed where it is, then the destination's messages; moves in milliseconds
+
+
 @dataclass(frozen=True)
 class MigrationRequest:
     """Move an order param. `request_id` makes it idempotent: a repeat joins the running migration."""
@@ -34,6 +41,7 @@ class MigrationRequest:
     source: str
     destination: str
     reason: str = ""
+    mode: MigrationMode = MigrationMode.COPY
 
 
 @dataclass(frozen=True)
@@ -47,6 +55,10 @@ class MigrationRecord:
         pause_ms: how long appends were refused; None until the destination serves or the source serves again.
         started_s, finished_s: wall time, seconds since the Unix epoch.
         error: why it was rolled back; empty otherwise.
+        mode: what becomes of the backlog.
+        at_s: when this step was reached, wall time; 0 in records of releases that did not note it.
+        lag_messages: left to copy when last looked.
+        eta_s: seconds until the destination serves, from the rate of copying so far; None if that cannot be told.
     """
 
     migration_id: str
@@ -62,3 +74,7 @@ class MigrationRecord:
     bytes_copied: int = 0
     pause_ms: float | None = None
     error: str = ""
+    mode: MigrationMode = MigrationMode.COPY
+    at_s: float = 0.0
+    lag_messages: int = 0
+    eta_s: float | None = None

@@ -20,14 +20,17 @@ from sqlalchemy.exc import DatabaseError
 from plb_ray.errors import BadInputError
 from plb_ray.journal import records
 from plb_ray.journal.owner_lock import OwnerLock
+from plb_ray.journal.retention import prune_decisions, prune_migrations
 from plb_ray.journal.upgrade import upgrade_schema
 from plb_ray.journal.worker import SqlWorker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from plb_ray.domain.mapping import Mapping, Placement
     from plb_ray.domain.migration import MigrationRecord, MigrationStep
+    from plb_ray.journal.retention import Retention
     from plb_ray.migration.ports import SealRecord
 
 CACHE_KIB = 8 * 1024
@@ -50,6 +53,15 @@ class SqlMapping:
         operation = partial(records.compare_and_set_placement, expected_epoch=expected_epoch, placement=placement)
         return await self._worker.run(operation)
 
+    async def reshape(self, placement: Placement) -> Placement:
+        return await self._worker.run(partial(records.reshape_placement, placement=placement))
+
+    async def surveyed(self) -> frozenset[str]:
+        return await self._worker.run(records.read_surveyed)
+
+    async def note_surveyed(self, shards: frozenset[str]) -> None:
+        await self._worker.run(partial(records.note_surveyed, shards=shards))
+
 
 class DecisionLog:
     """The control loop's decisions, one JSON document per tick, numbered by the loop."""
@@ -71,7 +83,7 @@ class DecisionLog:
         return await self._worker.run(partial(records.recent_decisions, limit=limit))
 
     async def count(self) -> int:
-        """Return how many there are."""
+        """Return how many were ever made, those that were pruned included: the next number."""
         return await self._worker.run(records.count_decisions)
 
 
@@ -84,9 +96,12 @@ class Journal:
         takeovers: how many owners this journal had before; 0 for a new one.
     """
 
-    def __init__(self, worker: SqlWorker, lock: OwnerLock, takeovers: int) -> None:
+    def __init__(
+        self, worker: SqlWorker, lock: OwnerLock, takeovers: int, on_record: Callable[[MigrationRecord], None]
+    ) -> None:
         self._worker = worker
         self._lock = lock
+        self._on_record = on_record
         self.takeovers = takeovers
         self.mapping = SqlMapping(worker)
         self.decisions = DecisionLog(worker)
@@ -94,6 +109,7 @@ class Journal:
     async def write(self, record: MigrationRecord, sealed: SealRecord | None = None) -> None:
         """See `JournalPort`."""
         await self._worker.run(partial(records.write_migration, record=record, sealed=sealed))
+        self._on_record(record)
 
     async def sealed(self, migration_id: str) -> SealRecord | None:
         """See `JournalPort`."""
@@ -112,12 +128,31 @@ class Journal:
         return await self._worker.run(partial(records.recent_migrations, limit=limit))
 
     async def counts(self) -> dict[MigrationStep, int]:
-        """Return how many migrations stand at each step; DONE and ABORTED are totals since the journal was made."""
+        """Return how many migrations stand at each step; DONE and ABORTED are totals since the journal was made.
+
+        Steps at which none stands are left out.
+        """
         return await self._worker.run(records.count_migrations)
 
     async def history(self, migration_id: str) -> tuple[MigrationRecord, ...]:
-        """Return every record ever written of one migration, in order."""
+        """See `JournalPort`. Every record ever written of one migration, in order; none of an unknown or pruned one."""
         return await self._worker.run(partial(records.migration_history, migration_id=migration_id))
+
+    async def prune(self, retention: Retention, now_s: float) -> int:
+        """Forget what is over and older than the retention; return how many migrations and decisions went.
+
+        Raises:
+            RetryableError: the store did not take a chunk; those before it are gone.
+        """
+        chunks = (
+            partial(prune_migrations, retention=retention, now_s=now_s),
+            partial(prune_decisions, retention=retention),
+        )
+        total = 0
+        for chunk in chunks:
+            while gone := await self._worker.run(chunk):
+                total += gone
+        return total
 
     async def close(self) -> None:
         """Finish what was submitted and let the next owner in."""
@@ -125,8 +160,12 @@ class Journal:
         self._lock.release()
 
 
-async def open_journal(path: Path) -> Journal:
+async def open_journal(path: Path, on_record: Callable[[MigrationRecord], None] = lambda _record: None) -> Journal:
     """Open (or make) the journal at a path and become its owner. The schema is brought up to date.
+
+    Args:
+        path: of the database file.
+        on_record: told each migration record when it is on disk, in the order of writing.
 
     Raises:
         NotTheOwnerError: another process holds it; its pid is in the text.
@@ -144,7 +183,7 @@ async def open_journal(path: Path) -> Journal:
         engine.dispose()
         lock.release()
         raise
-    return Journal(SqlWorker(engine), lock, takeovers=owners - 1)
+    return Journal(SqlWorker(engine), lock, owners - 1, on_record)
 
 
 def _prepare(engine: Engine, path: Path) -> int:

@@ -1,28 +1,37 @@
 """Rows of the journal <-> domain types, and the statements on them. Plain functions of a connection, run by the worker.
 
-The statements are common to all databases; "insert or update" is spelled out because the journal has one writer.
+The statements are common to SQLite and PostgreSQL.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import func, insert, select, update
+from sqlalchemy import func, insert, select, text, update
 
 from plb_ray.domain.mapping import Mapping, Placement
-from plb_ray.domain.migration import MigrationRecord, MigrationStep
-from plb_ray.errors import StaleEpochError
-from plb_ray.journal.tables import decisions, meta, migration_records, migrations, placements
+from plb_ray.domain.migration import MigrationMode, MigrationRecord, MigrationStep
+from plb_ray.errors import StaleEpochError, UnknownOrderParamError
+from plb_ray.journal.tables import decisions, meta, migration_records, migrations, placements, surveyed_shards
 from plb_ray.migration.ports import ProducerState, SealRecord
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
-_TERMINAL = [step.value for step in MigrationStep if step.terminal]
+TERMINAL = [step.value for step in MigrationStep if step.terminal]
 _RECORD_FIELDS = [field.name for field in fields(MigrationRecord)]
 _RECORD_COLUMNS = [migrations.c[name] for name in _RECORD_FIELDS]
+
+# Eight records a migration, hundreds of migrations a second: as text one costs 0.1 ms of CPU, as expressions 0.9 ms.
+_APPEND = text("INSERT INTO migration_records (migration_id, step, document) VALUES (:migration_id, :step, :document)")
+_STORE = text(
+    f"INSERT INTO migrations ({', '.join(_RECORD_FIELDS)}, seal) "  # noqa: S608  names of our own columns
+    f"VALUES ({', '.join(':' + name for name in _RECORD_FIELDS)}, :seal) ON CONFLICT (migration_id) DO UPDATE SET "
+    f"{', '.join(f'{name} = excluded.{name}' for name in _RECORD_FIELDS)}, seal = coalesce(excluded.seal, migrations.seal)"
+)
 
 
 # Migrations
@@ -30,17 +39,11 @@ _RECORD_COLUMNS = [migrations.c[name] for name in _RECORD_FIELDS]
 
 def write_migration(connection: Connection, record: MigrationRecord, sealed: SealRecord | None) -> None:
     """Store the latest record, and append it to the history."""
-    values: dict[str, Any] = {**asdict(record), "step": record.step.value}
-    connection.execute(
-        insert(migration_records).values(
-            migration_id=record.migration_id, step=record.step.value, document=json.dumps(values, separators=(",", ":"))
-        )
-    )
-    if sealed is not None:
-        values["seal"] = json.dumps(asdict(sealed), separators=(",", ":"))
-    changed = connection.execute(update(migrations).where(migrations.c.migration_id == record.migration_id).values(values))
-    if changed.rowcount == 0:
-        connection.execute(insert(migrations).values(values))
+    values: dict[str, Any] = {**vars(record), "step": record.step.value, "mode": record.mode.value}
+    document = json.dumps(values, separators=(",", ":"))
+    seal = None if sealed is None else json.dumps(asdict(sealed), separators=(",", ":"))
+    connection.execute(_APPEND, {"migration_id": record.migration_id, "step": record.step.value, "document": document})
+    connection.execute(_STORE, {**values, "seal": seal})
 
 
 def get_migration(connection: Connection, migration_id: str) -> MigrationRecord | None:
@@ -52,18 +55,18 @@ def get_migration(connection: Connection, migration_id: str) -> MigrationRecord 
 
 def get_seal(connection: Connection, migration_id: str) -> SealRecord | None:
     """Return what the source gave out at SEAL."""
-    text = connection.execute(
+    document = connection.execute(
         select(migrations.c.seal).where(migrations.c.migration_id == migration_id)
     ).scalar_one_or_none()
-    if text is None:
+    if document is None:
         return None
-    values = json.loads(text)
+    values = json.loads(document)
     return SealRecord(**{**values, "producers": tuple(ProducerState(**entry) for entry in values["producers"])})
 
 
 def unfinished_migrations(connection: Connection) -> tuple[MigrationRecord, ...]:
     """Return the migrations that have not ended, oldest first."""
-    query = select(*_RECORD_COLUMNS).where(migrations.c.step.not_in(_TERMINAL)).order_by(migrations.c.started_s)
+    query = select(*_RECORD_COLUMNS).where(migrations.c.step.not_in(TERMINAL)).order_by(migrations.c.started_s)
     return tuple(_migration(row) for row in connection.execute(query))
 
 
@@ -74,9 +77,16 @@ def recent_migrations(connection: Connection, limit: int) -> tuple[MigrationReco
 
 
 def count_migrations(connection: Connection) -> dict[MigrationStep, int]:
-    """Return how many migrations stand at each step."""
+    """Return how many migrations stand at each step; those that were pruned are counted as what they ended as."""
     query = select(migrations.c.step, func.count()).group_by(migrations.c.step)
-    return {MigrationStep(step): count for step, count in connection.execute(query)}
+    counts = Counter({MigrationStep(step): count for step, count in connection.execute(query)})
+    counts.update({MigrationStep(step): read_counter(connection, forgotten(step)) for step in TERMINAL})
+    return dict(+counts)
+
+
+def forgotten(step: str) -> str:
+    """Return the name of the counter of pruned migrations that ended at this step."""
+    return f"forgotten {step}"
 
 
 def migration_history(connection: Connection, migration_id: str) -> tuple[MigrationRecord, ...]:
@@ -94,7 +104,9 @@ def _migration(row: Row[Any]) -> MigrationRecord:
 
 
 def _from_values(values: dict[str, Any]) -> MigrationRecord:
-    return MigrationRecord(**{**values, "step": MigrationStep(values["step"])})
+    """Make a record; fields that a document of an older release lacks get their defaults."""
+    mode = MigrationMode(values.get("mode", MigrationMode.COPY))
+    return MigrationRecord(**{**values, "step": MigrationStep(values["step"]), "mode": mode})
 
 
 # Mapping
@@ -102,8 +114,7 @@ def _from_values(values: dict[str, Any]) -> MigrationRecord:
 
 def load_mapping(connection: Connection) -> Mapping:
     """Return all placements."""
-    rows = connection.execute(select(placements.c.order_param, placements.c.shards, placements.c.epoch))
-    found = {name: Placement(name, tuple(json.loads(shards)), epoch) for name, shards, epoch in rows}
+    found = {row.order_param: _placement_of(row) for row in connection.execute(select(placements))}
     return Mapping(read_counter(connection, "generation"), found)
 
 
@@ -134,14 +145,47 @@ def compare_and_set_placement(connection: Connection, expected_epoch: int, place
     return placement
 
 
+def reshape_placement(connection: Connection, placement: Placement) -> Placement:
+    """Replace shards and rotation if the epoch is this one; see `MappingPort`. Raises UnknownOrderParamError."""
+    present = _placement(connection, placement.order_param)
+    if present is None:
+        raise UnknownOrderParamError(placement.order_param)
+    if present.epoch != placement.epoch or present == placement:
+        return present
+    where = placements.c.order_param == placement.order_param
+    connection.execute(update(placements).where(where).values(_placement_values(placement)))
+    increase_counter(connection, "generation")
+    return placement
+
+
+def read_surveyed(connection: Connection) -> frozenset[str]:
+    """Return the shards that have been surveyed."""
+    return frozenset(connection.execute(select(surveyed_shards.c.shard_id)).scalars())
+
+
+def note_surveyed(connection: Connection, shards: frozenset[str]) -> None:
+    """Add to the shards that have been surveyed."""
+    fresh = sorted(shards - read_surveyed(connection))
+    if fresh:
+        connection.execute(insert(surveyed_shards), [{"shard_id": shard_id} for shard_id in fresh])
+
+
 def _placement(connection: Connection, order_param: str) -> Placement | None:
-    query = select(placements.c.shards, placements.c.epoch).where(placements.c.order_param == order_param)
-    row = connection.execute(query).one_or_none()
-    return None if row is None else Placement(order_param, tuple(json.loads(row[0])), row[1])
+    row = connection.execute(select(placements).where(placements.c.order_param == order_param)).one_or_none()
+    return None if row is None else _placement_of(row)
+
+
+def _placement_of(row: Row[Any]) -> Placement:
+    return Placement(row.order_param, tuple(json.loads(row.shards)), row.epoch, tuple(json.loads(row.rotation)))
 
 
 def _placement_values(placement: Placement) -> dict[str, Any]:
-    return {"order_param": placement.order_param, "shards": json.dumps(placement.shards), "epoch": placement.epoch}
+    return {
+        "order_param": placement.order_param,
+        "shards": json.dumps(placement.shards),
+        "epoch": placement.epoch,
+        "rotation": json.dumps(placement.rotation),
+    }
 
 
 # Decisions
@@ -161,8 +205,8 @@ def recent_decisions(connection: Connection, limit: int) -> tuple[dict[str, Any]
 
 
 def count_decisions(connection: Connection) -> int:
-    """Return how many decisions are stored."""
-    return connection.execute(select(func.count()).select_from(decisions)).scalar_one()
+    """Return how many decisions were made, those that were pruned included: the next number."""
+    return connection.execute(select(func.coalesce(func.max(decisions.c.number), -1) + 1)).scalar_one()
 
 
 # Counters
@@ -173,9 +217,9 @@ def read_counter(connection: Connection, name: str) -> int:
     return connection.execute(select(meta.c.value).where(meta.c.name == name)).scalar_one_or_none() or 0
 
 
-def increase_counter(connection: Connection, name: str) -> int:
-    """Add one and return the new value."""
-    changed = connection.execute(update(meta).where(meta.c.name == name).values(value=meta.c.value + 1))
+def increase_counter(connection: Connection, name: str, by: int = 1) -> int:
+    """Add to a counter and return its new value."""
+    changed = connection.execute(update(meta).where(meta.c.name == name).values(value=meta.c.value + by))
     if changed.rowcount == 0:
-        connection.execute(insert(meta).values(name=name, value=1))
+        connection.execute(insert(meta).values(name=name, value=by))
     return read_counter(connection, name)

@@ -30,11 +30,16 @@ migrations = Table(
     Column("pause_ms", Float),
     Column("error", Text, nullable=False),
     Column("seal", Text),
+    Column("mode", String, nullable=False, server_default="copy"),
+    Column("at_s", Float, nullable=False, server_default="0"),
+    Column("lag_messages", BigInteger, nullable=False, server_default="0"),
+    Column("eta_s", Float),
     Index("migrations_by_step", "step"),
     Index("migrations_by_start", "started_s"),
+    Index("migrations_by_end", "finished_s"),
 )
 
-# Every record ever written, in the order of writing; nothing is changed or deleted here.
+# Every record ever written, in the order of writing; nothing is changed here, and deleted with its migration only.
 migration_records = Table(
     "migration_records",
     metadata,
@@ -44,14 +49,18 @@ migration_records = Table(
     Column("document", Text, nullable=False),
 )
 
-# Which shards hold an order param: JSON list of shard ids, the last one takes appends.
+# Which shards hold an order param: JSON list of shard ids, the last one takes appends; `rotation` is such a list too.
 placements = Table(
     "placements",
     metadata,
     Column("order_param", String, primary_key=True),
     Column("shards", Text, nullable=False),
     Column("epoch", BigInteger, nullable=False),
+    Column("rotation", Text, nullable=False, server_default="[]"),
 )
+
+# The shards that have told all their order params to an owner of this journal at least once.
+surveyed_shards = Table("surveyed_shards", metadata, Column("shard_id", String, primary_key=True))
 
 # What the control loop decided, one JSON document per tick.
 decisions = Table(
@@ -62,5 +71,6 @@ decisions = Table(
     Column("document", Text, nullable=False),
 )
 
-# Counters: "owners" (how many processes have held this journal) and "generation" (changes of the mapping).
+# Counters: "owners" (how many processes have held this journal), "generation" (changes of the mapping), and "forgotten done"
+# and "forgotten aborted" (migrations that were pruned).
 meta = Table("meta", metadata, Column("name", String, primary_key=True), Column("value", BigInteger, nullable=False))

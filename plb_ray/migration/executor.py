@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING
 
 from plb_ray.domain.migration import MigrationStep
 from plb_ray.errors import PlbError, RetryableError
-from plb_ray.migration.actions import Actions, Outcome
-from plb_ray.migration.protocol import Command, Event, cancellable, step
+from plb_ray.migration.actions import Actions
+from plb_ray.migration.hands import Outcome
+from plb_ray.migration.protocol import BEHIND, Command, Event, cancellable, step
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from plb_ray.domain.migration import MigrationRecord
-    from plb_ray.migration.actions import Surroundings
+    from plb_ray.migration.hands import Surroundings
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ class Executor:
     Args:
         record: at PREPARE for a new migration, or as the journal has it.
         around: shards, journal, mapping, settings and clocks.
-        notify: called with each new record, after it is in the journal.
+        notify: called with each new record: after it is in the journal, or on its way there if it is one of `BEHIND`.
     """
 
     def __init__(self, record: MigrationRecord, around: Surroundings, notify: Callable[[MigrationRecord], None]) -> None:
@@ -43,6 +44,7 @@ class Executor:
         self._cancelled = asyncio.Event()
         self._actions = Actions(record, around, self._note)
         self._journaled: tuple[MigrationStep, str] | None = None
+        self._behind: asyncio.Task[None] | None = None  # the last write that nobody waits for
         self._failures = 0
 
     def cancel(self) -> None:
@@ -54,7 +56,14 @@ class Executor:
 
         Past the commit point this returns only when the migration is done, however long shards are away.
         """
-        outcome = Outcome(event)
+        try:
+            return await self._run(Outcome(event))
+        finally:
+            self._actions.drop()
+            if self._behind is not None:
+                self._behind.cancel()
+
+    async def _run(self, outcome: Outcome) -> MigrationRecord:
         while True:
             before = self.record.step
             record, command = step(self.record, outcome.event, outcome.why)
@@ -67,24 +76,35 @@ class Executor:
             outcome = await self._perform(command)
 
     async def _write(self, record: MigrationRecord) -> None:
-        """Journal a record whose step or error is new; try until the journal takes it (the lease bounds the pause)."""
+        """Journal a record whose step or error is new; wait for that unless it may be written behind."""
         key = (record.step, record.error)
         if key == self._journaled:
             return
-        if record.step.terminal:
-            record = replace(record, finished_s=self._around.now_s())
+        self._journaled = key
+        now_s = self._around.now_s()
+        record = replace(record, at_s=now_s, finished_s=now_s if record.step.terminal else None)
+        before, self._behind = self._behind, None
+        if record.step in BEHIND and not record.error:
+            self._behind = asyncio.create_task(self._into_journal(record, before))
+        else:
+            await self._into_journal(record, before)
+        self._note(record)
+
+    async def _into_journal(self, record: MigrationRecord, before: asyncio.Task[None] | None) -> None:
+        """Write after the write before; try until the journal takes it (the lease bounds the pause)."""
         sealed = self._actions.sealed if record.step is MigrationStep.SEALED else None
+        if before is not None:
+            await before
         failures = 0
         while True:
             try:
                 await self._around.journal.write(record, sealed)
-                break
             except RetryableError as error:
                 failures += 1
                 log.warning("migration %s: the journal does not take %s: %s", record.migration_id, record.step, error)
                 await self._around.sleep(self._around.settings.retry_s(failures))
-        self._journaled = key
-        self._note(record)
+            else:
+                return
 
     def _note(self, record: MigrationRecord) -> None:
         self.record = record

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from plb_ray.domain.mapping import Mapping, Placement
+from plb_ray.errors import StaleEpochError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
     from plb_ray.migration.ports import MappingPort
 
@@ -29,9 +30,13 @@ class LiveMapping:
     """A `MappingPort` over another one, which nobody else may write. Call `load` before anything else.
 
     The generation counts the store's changes: the store's at load time, plus one per change made here since.
+
+    Attributes:
+        on_change: called with each placement that is new or has changed; set it before `load`, or leave it.
     """
 
     def __init__(self, store: MappingPort) -> None:
+        self.on_change: Callable[[Placement], None] = lambda _: None
         self._store = store
         self._placements: dict[str, Placement] = {}
         self._generation = 0
@@ -44,12 +49,29 @@ class LiveMapping:
         return mapping
 
     async def create(self, placement: Placement) -> Placement:
-        """See `MappingPort`."""
-        return self._keep(await self._store.create(placement))
+        """See `MappingPort`. Costs no IO where the order param is known."""
+        present = self._placements.get(placement.order_param)
+        return present or self._keep(await self._store.create(placement))
 
     async def compare_and_set(self, order_param: str, expected_epoch: int, placement: Placement) -> Placement:
+        """See `MappingPort`. Where the store knows better, what was known here is forgotten."""
+        try:
+            return self._keep(await self._store.compare_and_set(order_param, expected_epoch, placement))
+        except StaleEpochError:
+            self._placements.pop(order_param, None)
+            raise
+
+    async def reshape(self, placement: Placement) -> Placement:
         """See `MappingPort`."""
-        return self._keep(await self._store.compare_and_set(order_param, expected_epoch, placement))
+        return self._keep(await self._store.reshape(placement))
+
+    async def surveyed(self) -> frozenset[str]:
+        """See `MappingPort`."""
+        return await self._store.surveyed()
+
+    async def note_surveyed(self, shards: frozenset[str]) -> None:
+        """See `MappingPort`."""
+        await self._store.note_surveyed(shards)
 
     def get(self, order_param: str) -> Placement | None:
         """Return an order param's placement; None if it has none."""
@@ -78,12 +100,13 @@ class LiveMapping:
 
     def _keep(self, placement: Placement) -> Placement:
         present = self._placements.get(placement.order_param)
-        if present is None or present.epoch < placement.epoch:
+        if present is None or present.epoch < placement.epoch or (present.epoch == placement.epoch and present != placement):
             self._placements[placement.order_param] = placement
             self._generation += 1
             change = MappingChange(self._generation, (placement,), complete=False)
             for queue in self._watchers:
                 self._offer(queue, change)
+            self.on_change(placement)
         return placement
 
     def _offer(self, queue: asyncio.Queue[MappingChange], change: MappingChange) -> None:

@@ -19,18 +19,33 @@ if TYPE_CHECKING:
 
 
 class Ownership(StrEnum):
-    """A shard's durable relation to one order param."""
+    """A shard's durable relation to one order param; TRAILING is only that of a segment, see `SegmentState`."""
 
     NONE = "none"
     ACTIVE = "active"
     PAUSED = "paused"
     SEALED = "sealed"
     IMPORTING = "importing"
+    TRAILING = "trailing"
+
+
+@dataclass(frozen=True)
+class SegmentState:
+    """A trailing segment: appended here under `epoch`, left here by a chained migration, and consumed here.
+
+    `front`: nothing before it is left to consume.
+    """
+
+    epoch: int
+    first_seq: int
+    last_seq: int
+    acked_seq: int
+    front: bool = True
 
 
 @dataclass(frozen=True)
 class OrderParamState:
-    """A shard's durable record of one order param."""
+    """A shard's durable record of one order param. `behind`: segments before its own are not consumed yet."""
 
     order_param: str
     ownership: Ownership
@@ -41,6 +56,8 @@ class OrderParamState:
     moved_to_shard: str = ""
     moved_to_endpoint: str = ""
     lease_left_ms: float = 0.0
+    behind: bool = False
+    segments: tuple[SegmentState, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,7 +71,15 @@ class ProducerState:
 
 @dataclass(frozen=True)
 class SealRecord:
-    """What SEAL made final on the source and the destination takes over: bounds, cursor, in flight, dedupe table."""
+    """What SEAL made final on the source and the destination takes over: bounds, cursor, in flight, dedupe table, holder.
+
+    Attributes:
+        acked_seq, delivered_seq: of the destination's first segment; = final_seq when chained, since what is before stays.
+        chained: the backlog stays on the source.
+        behind: segments before the destination's are not consumed yet: those up to `after_epoch`, the last of which is on
+            the shard at `after_endpoint`.
+        holder, hold_no: the consumer that holds the order param, and how often the holder has changed; empty: none.
+    """
 
     order_param: str
     migration_id: str
@@ -64,15 +89,26 @@ class SealRecord:
     delivered_seq: int
     bytes_total: int
     producers: tuple[ProducerState, ...]
+    chained: bool = False
+    behind: bool = False
+    holder: str = ""
+    hold_no: int = 0
+    after_epoch: int = 0
+    after_endpoint: str = ""
 
 
 @dataclass(frozen=True)
 class CopyProgress:
-    """What the destination has: the last sequence, and the messages and bytes this call has copied so far."""
+    """What the destination has: the last sequence, and the messages and bytes this call has copied so far.
+
+    `left`: messages that the source had and the destination had not, at the last look. What is reported as copied is made
+    durable by RESUME at the latest.
+    """
 
     last_seq: int
     messages: int
     bytes: int
+    left: int = 0
 
 
 class ShardPort(Protocol):
@@ -86,11 +122,14 @@ class ShardPort(Protocol):
     async def state(self, order_param: str) -> OrderParamState: ...
     def states(self) -> AsyncIterator[OrderParamState]: ...
     async def open(self, order_param: str, epoch: int) -> OrderParamState: ...
+    async def begin(self, order_param: str, migration_id: str, epoch: int) -> OrderParamState: ...
     async def pause(self, order_param: str, migration_id: str, epoch: int, lease_ms: int) -> OrderParamState: ...
     def copy_backlog(
         self, order_param: str, migration_id: str, epoch: int, source_endpoint: str, chunk_messages: int
     ) -> AsyncIterator[CopyProgress]: ...
-    async def seal(self, order_param: str, migration_id: str, epoch: int, destination: Shard) -> SealRecord: ...
+    async def seal(
+        self, order_param: str, migration_id: str, epoch: int, destination: Shard, *, chained: bool = False
+    ) -> SealRecord: ...
     async def update_mapping(self, order_param: str, epoch: int, owner: Shard) -> OrderParamState: ...
     async def resume(self, order_param: str, migration_id: str, sealed: SealRecord) -> OrderParamState: ...
     def drain(self, order_param: str, migration_id: str, chunk_messages: int) -> AsyncIterator[int]: ...
@@ -112,6 +151,7 @@ class JournalPort(Protocol):
     async def get(self, migration_id: str) -> MigrationRecord | None: ...
     async def unfinished(self) -> tuple[MigrationRecord, ...]: ...
     async def recent(self, limit: int) -> tuple[MigrationRecord, ...]: ...
+    async def history(self, migration_id: str) -> tuple[MigrationRecord, ...]: ...
 
 
 class MappingPort(Protocol):
@@ -128,4 +168,19 @@ class MappingPort(Protocol):
         Raises:
             StaleEpochError: the epoch is another one.
         """
+        ...
+
+    async def reshape(self, placement: Placement) -> Placement:
+        """Replace shards and rotation of a placement of the same epoch; return what the mapping has afterwards.
+
+        Where the epoch is another one nothing is changed.
+        """
+        ...
+
+    async def surveyed(self) -> frozenset[str]:
+        """Return the shards that some coordinator on this mapping has ever asked for all their order params."""
+        ...
+
+    async def note_surveyed(self, shards: frozenset[str]) -> None:
+        """Remember, durably, that these shards have answered."""
         ...

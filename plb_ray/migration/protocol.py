@@ -20,13 +20,18 @@ Why clients never find two owners: appends are accepted by the source until SEAL
 another epoch, and resume needs the record that only SEAL gives out. The mapping is switched between the two. Who still goes
 to the source is redirected by its tombstone; who comes to the destination early is told to retry.
 
-A record is written to the journal whenever `step` changes its step or its error, before the command is carried out. So a
-journal at step X means: the command of X may have been carried out, no later one was sent.
+A record is written to the journal whenever `step` changes its step or its error. Those of `BEHIND` are written in order,
+but the command does not wait for them: while the order param is paused every wait for a disk counts, and losing such a
+record only makes recovery ask the shards one question more. So a journal at step X means:
 
     before SEALING   SEAL was never sent; any failure, and any crash, is undone
-    SEALING          SEAL may have been carried out; only the source knows, so it is asked until it answers; the destination
-                     keeps its copy until the source has accepted the abort, or is known not to be sealed by this migration
+    SEALING          SEAL may have been carried out, and the destination may even serve. The source is asked, and where it
+                     is silent the destination, until one of them knows; the destination keeps its copy until the source has
+                     accepted the abort, or is known not to be sealed by this migration
     after            nothing is undone; each command is repeated until it succeeds
+
+A *chained* migration (`MigrationMode.CHAIN`) goes the same way and moves no message: PRECOPY only begins the import,
+COPY_TAIL and DRAIN have nothing to do, and SEAL leaves the backlog on the source as a trailing segment.
 """
 
 from __future__ import annotations
@@ -106,13 +111,17 @@ _FORWARD: Final[dict[tuple[MigrationStep, Event], tuple[MigrationStep, Command |
 
 _BEFORE_SEAL: Final = frozenset({_S.PREPARE, _S.PRECOPIED, _S.PAUSED})
 _COMMITTED: Final = frozenset({_S.SEALED, _S.ACTIVATING})
+BEHIND: Final = frozenset({_S.PAUSED, *_COMMITTED})
 
 # What asking adds. Recovery asks at any step; a running migration only after a SEAL whose outcome is unknown. The journal's
 # SEALED is proof by itself (and keeps the seal record), so from there on no answer of the source stops the way forward.
 _ASKING: Final[dict[tuple[MigrationStep, Event], tuple[MigrationStep, Command | None]]] = {
     **{(step, _E.RECOVERED): (step, _C.ASK_SOURCE) for step in _BEFORE_SEAL | {_S.SEALING} | _COMMITTED},
     (_S.MAPPED, _E.RECOVERED): (_S.MAPPED, _C.REDIRECT),
-    **{(step, _E.UNANSWERED): (step, _C.ASK_SOURCE) for step in _BEFORE_SEAL | {_S.SEALING}},
+    **{(step, _E.UNANSWERED): (step, _C.ASK_SOURCE) for step in _BEFORE_SEAL},
+    (_S.SEALING, _E.UNANSWERED): (_S.SEALING, _C.ASK_DESTINATION),
+    (_S.SEALING, _E.LACKING): (_S.SEALING, _C.ASK_SOURCE),
+    (_S.SEALING, _E.DESTINATION_SERVES): (_S.MAPPED, _C.REDIRECT),
     (_S.SEALED, _E.UNANSWERED): (_S.SEALED, _C.SWITCH_MAPPING),
     (_S.ACTIVATING, _E.UNANSWERED): (_S.ACTIVATING, _C.RESUME),
     **{(step, _E.SOURCE_SEALED): (_S.SEALED, _C.SWITCH_MAPPING) for step in _BEFORE_SEAL | {_S.SEALING, _S.SEALED}},

@@ -18,10 +18,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from plb_ray.domain.mapping import Placement
-from plb_ray.domain.migration import MigrationRecord, MigrationStep
+from plb_ray.domain.migration import MigrationMode, MigrationRecord, MigrationStep
 from plb_ray.errors import PlbError
-from plb_ray.migration.actions import advance
 from plb_ray.migration.ports import Ownership
+from plb_ray.migration.switching import advance
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -60,12 +60,16 @@ async def _ask(shard: ShardPort, timeout_s: float, result: Survey) -> None:
 
 
 def owner_of(states: dict[str, OrderParamState]) -> Placement | None:
-    """Return who serves an order param according to the shards' records; None if nobody that answered does."""
+    """Return who serves an order param according to the shards' records, after the trailing segments there are.
+
+    None if nobody that answered serves it.
+    """
     serving = [(state.epoch, shard_id) for shard_id, state in states.items() if state.ownership in _SERVING]
     if not serving:
         return None
-    epoch, shard_id = max(serving)
-    return Placement(states[shard_id].order_param, (shard_id,), epoch)
+    epoch, owner = max(serving)
+    trailing = sorted((segment.epoch, shard_id) for shard_id, state in states.items() for segment in state.segments)
+    return Placement(states[owner].order_param, (*(shard_id for _, shard_id in trailing), owner), epoch)
 
 
 async def repair_mapping(mapping: MappingPort, found: Survey, known: Mapping | None = None) -> int:
@@ -122,6 +126,11 @@ def unopened(mapping: Mapping, found: Survey) -> list[Placement]:
     return [placement for placement in mapping.placements.values() if placement.epoch == 1 and not is_open(placement)]
 
 
+def _mode_of(state: OrderParamState) -> MigrationMode:
+    stayed = any(segment.epoch == state.epoch - 1 for segment in state.segments)
+    return MigrationMode.CHAIN if stayed else MigrationMode.COPY
+
+
 def _record_of(shard_id: str, state: OrderParamState, now_s: float) -> MigrationRecord:
     return MigrationRecord(
         migration_id=state.migration_id,
@@ -132,4 +141,5 @@ def _record_of(shard_id: str, state: OrderParamState, now_s: float) -> Migration
         step=MigrationStep.SEALED,
         reason="found sealed on its source, not in the journal",
         started_s=now_s,
+        mode=_mode_of(state),
     )

@@ -1,8 +1,8 @@
 """All migrations of one coordinator: starts them within limits, lets callers join, follow and cancel, and recovers them.
 
 A migration runs as a task of its own; nobody who follows it can stop it by going away. One migration per order param at a
-time, and at most `in_flight_max` that still move it: one that only drains (MAPPED) does not count, since its order param is
-served by the destination already and a source that is away for long must not block the others.
+time, and at most as many as the limits say that still move something: one that only drains (MAPPED) does not count, since
+its order param is served by the destination already and a source that is away for long must not block the others.
 """
 
 from __future__ import annotations
@@ -19,19 +19,28 @@ from plb_ray.errors import (
     RetryableError,
     StaleEpochError,
     TooManyMigrationsError,
+    UnknownMigrationError,
     UnknownOrderParamError,
     UnknownShardError,
 )
 from plb_ray.migration.executor import Executor
 from plb_ray.migration.protocol import Event, cancellable
-from plb_ray.migration.trail import Trail
+from plb_ray.migration.trail import Trail, distinct
 
 if TYPE_CHECKING:
     from plb_ray.domain.migration import MigrationRequest
-    from plb_ray.migration.actions import Surroundings
+    from plb_ray.migration.hands import Surroundings
     from plb_ray.migration.live_mapping import LiveMapping
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class RunnerLimits:
+    """How many migrations may move something at once: in all, and with one shard as source or destination."""
+
+    in_flight: int
+    per_shard: int
 
 
 @dataclass(frozen=True)
@@ -47,13 +56,13 @@ class Runner:
     Args:
         around: what all migrations share.
         mapping: the same mapping as in `around`, to read owners from.
-        in_flight_max: cap on migrations that move something.
+        limits: on migrations that move something.
     """
 
-    def __init__(self, around: Surroundings, mapping: LiveMapping, in_flight_max: int) -> None:
+    def __init__(self, around: Surroundings, mapping: LiveMapping, limits: RunnerLimits) -> None:
         self._around = around
         self._mapping = mapping
-        self._in_flight_max = in_flight_max
+        self._limits = limits
         self._running: dict[str, _Running] = {}
 
     async def start(self, request: MigrationRequest) -> Trail:
@@ -67,8 +76,8 @@ class Runner:
         known = await self._find(request.request_id)
         if known is None:
             return self._launch(self._admitted(request), Event.STARTED)
-        wanted = (request.order_param, request.source, request.destination)
-        if (known.order_param, known.source, known.destination) != wanted:
+        wanted = (request.order_param, request.source, request.destination, request.mode)
+        if (known.order_param, known.source, known.destination, known.mode) != wanted:
             raise MigrationConflictError(f"request id {request.request_id!r} is taken by another migration; choose another")
         running = self._running.get(request.request_id)
         return running.trail if running else Trail(known)
@@ -81,12 +90,26 @@ class Runner:
         """Return a migration's newest record, progress included.
 
         Raises:
-            BadInputError: there is no such migration.
+            UnknownMigrationError.
         """
         record = await self._find(migration_id)
         if record is None:
-            raise BadInputError(f"unknown migration {migration_id!r}; GET /v1/migrations lists the known ones")
+            raise UnknownMigrationError(migration_id)
         return record
+
+    async def timeline(self, migration_id: str) -> tuple[MigrationRecord, ...]:
+        """Return every record of a migration, in order; the last one with its progress, if it runs.
+
+        Raises:
+            UnknownMigrationError.
+        """
+        running = self._running.get(migration_id)  # looked at first: what runs may end, or go on, while the journal is read
+        written = await self._around.journal.history(migration_id)
+        if running is not None:
+            return running.trail.after(written)
+        if not written:
+            raise UnknownMigrationError(migration_id)
+        return distinct(written)
 
     async def recent(self, limit: int) -> tuple[MigrationRecord, ...]:
         """Return the migrations that started last, newest first."""
@@ -102,7 +125,7 @@ class Runner:
         """Roll a migration back and return its record when that is done, or was done before.
 
         Raises:
-            BadInputError: there is no such migration.
+            UnknownMigrationError.
             StaleEpochError: it is (or may be) past its commit point and goes on.
         """
         record = await self.get(migration_id)
@@ -147,7 +170,7 @@ class Runner:
         placement = self._mapping.get(request.order_param)
         if placement is None:
             raise UnknownOrderParamError(request.order_param)
-        self._require_free(request.order_param)
+        self._require_free(request)
         if placement.owner != request.source:
             raise MigrationConflictError(f"{request.order_param!r} lives on {placement.owner!r}, not on {request.source!r}")
         return MigrationRecord(
@@ -158,16 +181,24 @@ class Runner:
             epoch=placement.epoch,
             step=MigrationStep.PREPARE,
             reason=request.reason,
+            mode=request.mode,
             started_s=self._around.now_s(),
         )
 
-    def _require_free(self, order_param: str) -> None:
+    def _require_free(self, request: MigrationRequest) -> None:
         active = self.active()
-        other = next((record for record in active if record.order_param == order_param), None)
+        other = next((record for record in active if record.order_param == request.order_param), None)
         if other is not None:
-            raise MigrationConflictError(f"{order_param!r} is in migration {other.migration_id!r} already; wait for its end")
-        if sum(record.step is not MigrationStep.MAPPED for record in active) >= self._in_flight_max:
-            raise TooManyMigrationsError(f"{self._in_flight_max} migrations run already, the most at once; try again later")
+            raise MigrationConflictError(
+                f"{request.order_param!r} is in migration {other.migration_id!r} already; wait for its end"
+            )
+        moving = [record for record in active if record.step is not MigrationStep.MAPPED]
+        if len(moving) >= self._limits.in_flight:
+            raise TooManyMigrationsError(f"{len(moving)} migrations run already, the most at once; try again later")
+        for shard_id in (request.source, request.destination):
+            busy = sum(shard_id in (record.source, record.destination) for record in moving)
+            if busy >= self._limits.per_shard:
+                raise TooManyMigrationsError(f"{busy} migrations have shard {shard_id!r} in hand already; try again later")
 
     def _launch(self, record: MigrationRecord, event: Event) -> Trail:
         trail = Trail(record)

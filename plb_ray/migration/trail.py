@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
 
     from plb_ray.domain.migration import MigrationRecord
 
@@ -28,9 +29,20 @@ class Trail:
         """Take a record; followers are woken when its step or its error differs from the last one's."""
         self.latest = record
         last = self._records[-1]
-        if (record.step, record.error) != (last.step, last.error):
+        if _key(record) != _key(last):
             self._records.append(record)
             self._wake()
+        elif not last.at_s:  # the first record of all is followed before the journal has it
+            self._records[-1] = record
+
+    def after(self, written: Sequence[MigrationRecord]) -> tuple[MigrationRecord, ...]:
+        """Return every record: those that were written before this trail began, then its own, the last one with progress.
+
+        Args:
+            written: the journal's, which may be behind.
+        """
+        before = takewhile(lambda record: _key(record) != _key(self._records[0]), written)
+        return (*distinct(tuple(before)), *self._records[:-1], self.latest)
 
     def break_off(self, failure: BaseException) -> None:
         """End the trail without a terminal record."""
@@ -59,3 +71,12 @@ class Trail:
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+def distinct(records: Sequence[MigrationRecord]) -> tuple[MigrationRecord, ...]:
+    """Leave out records that repeat the step and the error before them, as a recovery writes one."""
+    return tuple(next(group) for _, group in groupby(records, _key))
+
+
+def _key(record: MigrationRecord) -> tuple[str, str]:
+    return record.step, record.error

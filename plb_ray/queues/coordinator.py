@@ -13,35 +13,28 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from plb_ray.domain.load import LoadSnapshot, Shard, ShardLoad
-from plb_ray.domain.mapping import Mapping, Placement, rendezvous_shard
 from plb_ray.domain.migration import MigrationStep
-from plb_ray.errors import (
-    BadInputError,
-    FencedError,
-    MigrationConflictError,
-    OutcomeUnknownError,
-    PlbError,
-    RetryableError,
-    UnknownOrderParamError,
-    UnknownShardError,
-)
+from plb_ray.errors import BadInputError, PlbError, UnknownShardError
 from plb_ray.migration import recovery
-from plb_ray.migration.actions import Surroundings, advance
+from plb_ray.migration.hands import Surroundings
 from plb_ray.migration.late_survey import LateSurvey
 from plb_ray.migration.live_mapping import LiveMapping, MappingChange
-from plb_ray.migration.runner import Runner
+from plb_ray.migration.runner import Runner, RunnerLimits
 from plb_ray.migration.settings import MigrationSettings
+from plb_ray.migration.switching import switch
+from plb_ray.queues.allocator import Allocator
+from plb_ray.queues.chain_keeper import ChainKeeper, ChainSettings
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from plb_ray.clock import Clock
+    from plb_ray.domain.mapping import Mapping, Placement
     from plb_ray.domain.migration import MigrationRecord, MigrationRequest
     from plb_ray.migration.ports import JournalPort, MappingPort, ShardPort
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
-FIRST_EPOCH = 1
 
 
 @dataclass(frozen=True)
@@ -51,21 +44,26 @@ class CoordinatorSettings:
     Attributes:
         migrations_in_flight: most migrations that move something at once, in [1, 1000]. Each copies a backlog, which costs
             its two shards the service rate of their other order params.
+        migrations_per_shard: most of them that one shard takes part in, as source or destination, in [1, 1000].
         answer_s: how long a shard may take to describe itself or to report its load, > 0.
         survey_s: how long a shard may take at start to list all its order params, > 0.
         opens_in_flight: how many first placements are opened at the same time, in [1, 10 000].
         migration: parameters of each migration.
+        chains: when segments rotate.
     """
 
-    migrations_in_flight: int = 4
+    migrations_in_flight: int = 16
+    migrations_per_shard: int = 8
     answer_s: float = 2.0
     survey_s: float = 20.0
     opens_in_flight: int = 64
     migration: MigrationSettings = field(default_factory=MigrationSettings)
+    chains: ChainSettings = field(default_factory=ChainSettings)
 
     def __post_init__(self) -> None:
         for name, ok, want in (
             ("migrations_in_flight", 1 <= self.migrations_in_flight <= 1000, "from 1 to 1000"),
+            ("migrations_per_shard", 1 <= self.migrations_per_shard <= 1000, "from 1 to 1000"),
             ("answer_s", self.answer_s > 0, "above 0"),
             ("survey_s", self.survey_s > 0, "above 0"),
             ("opens_in_flight", 1 <= self.opens_in_flight <= 10_000, "from 1 to 10000"),
@@ -99,13 +97,16 @@ class Coordinator:
         self._mapping = LiveMapping(mapping)
         self._clock = clock
         self._settings = settings or CoordinatorSettings()
-        limits = self._settings.migration
-        around = Surroundings(self._shards, journal, self._mapping, limits, now_s=clock.now_s, sleep=sleep)
-        self._runner = Runner(around, self._mapping, self._settings.migrations_in_flight)
-        self._late_survey = LateSurvey(self._shards.values(), self._settings.answer_s, self._learn)
+        limits = self._settings
+        around = Surroundings(self._shards, journal, self._mapping, limits.migration, now_s=clock.now_s, sleep=sleep)
+        in_flight = RunnerLimits(limits.migrations_in_flight, limits.migrations_per_shard)
+        self._runner = Runner(around, self._mapping, in_flight)
+        self._chains = ChainKeeper(self._shards, self._mapping, self._runner, limits.chains, sleep)
+        self._late_survey = LateSurvey(self._shards.values(), limits.answer_s, self._learn)
+        self._allocator = Allocator(
+            self._shards, self._mapping, self._late_survey, self._open_to_new, limits.opens_in_flight
+        )
         self._described: dict[str, Shard] = {}
-        self._opened: set[str] = set()
-        self._opening = asyncio.Semaphore(self._settings.opens_in_flight)
 
     @property
     def endpoints(self) -> dict[str, str]:
@@ -117,25 +118,27 @@ class Coordinator:
 
         Shards that are away do not hold the start up for longer than `survey_s`; their migrations wait for them.
         """
-        is_new = not (await self._mapping.load()).placements
+        await self._mapping.load()
         found = await recovery.survey(self._shards.values(), self._settings.survey_s)
         for shard_id, why in found.silent.items():
             log.warning("shard %s did not answer at start: %s", shard_id, why)
-        self._late_survey.begin(found.silent if is_new else ())
+        await self._note_surveyed(found)
         repaired = await recovery.repair_mapping(self._mapping, found)
         unfinished = [*await self._journal.unfinished(), *await self._orphans(found)]
         log.info("recovered: %d placements repaired, %d migrations to finish", repaired, len(unfinished))
         await self._clean_up(found, {record.migration_id for record in unfinished})
         for record in unfinished:
             self._runner.recover(record)
-        self._opened = set(found.states)
+        self._allocator.note_opened(found.states)
         await self.shards()
         unopened = recovery.unopened(self._mapping.current(), found)
-        await asyncio.gather(*(self._answer(self._opened_placement(placement)) for placement in unopened))
+        await asyncio.gather(*(self._answer(self._allocator.open(placement)) for placement in unopened))
+        self._chains.start()
 
     async def close(self) -> None:
         """Drop what runs, as a crash would; the next start finishes it."""
         self._late_survey.close()
+        await self._chains.close()
         await self._runner.close()
 
     async def settled(self) -> None:
@@ -173,47 +176,16 @@ class Coordinator:
         return self._mapping.watch()
 
     async def resolve(self, order_param: str, *, create: bool = False) -> Placement:
-        """Return where an order param lives; with `create`, place an unknown one by hashing over the shards that answer.
-
-        Raises:
-            UnknownOrderParamError: unknown, and not to be created.
-            ShardUnavailableError: its shard did not take it yet; the placement stands, try again.
-            RetryableError: it may live on a shard that was never asked, or no shard answers.
-        """
-        placement = await self._known(order_param)
-        if placement is None and not create:
-            raise UnknownOrderParamError(order_param)
-        return await self._opened_placement(placement or await self._placed(order_param))
+        """See `Allocator.resolve`."""
+        return await self._allocator.resolve(order_param, create=create)
 
     async def ensure(self, order_params: Iterable[str]) -> tuple[Placement, ...]:
-        """Place many at once, and open what can be opened now; `resolve` opens the rest when its shard is back.
-
-        Those that cannot be placed yet, because a shard that may own them was never asked, are logged and left out.
-        """
-        found = await asyncio.gather(*(self._ensured(name) for name in order_params))
-        placements = tuple(placement for placement in found if placement is not None)
-        await self._open_all(placements)
-        return placements
+        """See `Allocator.ensure`."""
+        return await self._allocator.ensure(order_params)
 
     async def allocate(self, order_param: str, shards: Sequence[str]) -> Placement:
-        """Give an order param that has none its shard. Idempotent for the same one.
-
-        Raises:
-            BadInputError: no shard, or more than one.
-            UnknownShardError.
-            MigrationConflictError: it lives elsewhere.
-        """
-        if len(shards) != 1:
-            raise BadInputError(
-                f"{len(shards)} shards given for {order_param!r}: this version allocates exactly one shard to an order "
-                "param (chains of segments over several shards are not implemented yet)"
-            )
-        self._shard(shards[0])
-        _require_name(order_param)
-        placement = await self._known(order_param) or await self._created(Placement(order_param, tuple(shards), FIRST_EPOCH))
-        if placement.shards != tuple(shards):
-            raise MigrationConflictError(f"{order_param!r} lives on {placement.owner!r} already; migrate it from there")
-        return await self._opened_placement(placement)
+        """See `Allocator.allocate`."""
+        return await self._allocator.allocate(order_param, shards)
 
     # Migrations
 
@@ -232,8 +204,12 @@ class Coordinator:
         return self._runner.active()
 
     async def migration(self, migration_id: str) -> MigrationRecord:
-        """Return one migration's newest record. Raises BadInputError for an unknown one."""
+        """Return one migration's newest record, progress included. Raises UnknownMigrationError."""
         return await self._runner.get(migration_id)
+
+    async def timeline(self, migration_id: str) -> tuple[MigrationRecord, ...]:
+        """Return every record of one migration, in order. Raises UnknownMigrationError."""
+        return await self._runner.timeline(migration_id)
 
     async def cancel(self, migration_id: str) -> MigrationRecord:
         """See `Runner.cancel`."""
@@ -251,7 +227,7 @@ class Coordinator:
             known = await self._journal.get(orphan.migration_id)
             if known is None or known.step is MigrationStep.ABORTED:
                 await self._journal.write(orphan)
-                await advance(self._mapping, Placement(orphan.order_param, (orphan.destination,), orphan.epoch + 1))
+                await switch(self._mapping, orphan)
                 taken.append(orphan)
         return taken
 
@@ -263,64 +239,29 @@ class Coordinator:
         ]
         await asyncio.gather(*aborts)
 
-    async def _placed(self, order_param: str) -> Placement:
-        """Store the first placement of an order param; another caller's, if that was faster."""
-        _require_name(order_param)
-        candidates = [shard_id for shard_id, shard in self._described.items() if not shard.draining]
-        if not candidates:
-            candidates = [shard.shard_id for shard in await self.shards() if not shard.draining]
-        if not candidates:
-            raise RetryableError(f"no shard answers that could take {order_param!r}; check that the shards run")
-        return await self._created(Placement(order_param, (rendezvous_shard(order_param, candidates),), FIRST_EPOCH))
+    async def _note_surveyed(self, found: recovery.Survey) -> None:
+        """Remember who has told all that it owns; what nobody ever asked may own order params that are not known here.
 
-    async def _created(self, placement: Placement) -> Placement:
-        self._late_survey.require_all(placement.order_param)
-        return await self._mapping.create(placement)
+        A mapping from before this was remembered has placements and no list: it is trusted for the shards of today.
+        """
+        asked = await self._mapping.surveyed()
+        is_old = not asked and bool(self._mapping.current().placements)
+        told = frozenset(self._shards) if is_old else frozenset(self._shards) - found.silent.keys()
+        if told - asked:
+            await self._mapping.note_surveyed(told)
+        self._late_survey.begin(self._shards.keys() - asked - told)
 
-    async def _ensured(self, order_param: str) -> Placement | None:
-        try:
-            return await self._known(order_param) or await self._placed(order_param)
-        except RetryableError as error:
-            log.warning("not placed yet: %s", error)
-            return None
-
-    async def _known(self, order_param: str) -> Placement | None:
-        """Return a placement; for an unknown order param, ask the shards that were never asked first."""
-        if self._mapping.get(order_param) is None:
-            await self._late_survey.catch_up()
-        return self._mapping.get(order_param)
+    async def _open_to_new(self) -> Sequence[str]:
+        """Return the shards that may take order params that are new."""
+        known = [shard_id for shard_id, shard in self._described.items() if not shard.draining]
+        return known or [shard.shard_id for shard in await self.shards() if not shard.draining]
 
     async def _learn(self, found: recovery.Survey) -> None:
         """Take up what shards that were away at the start know: what they own, and what they have given away."""
+        await self._mapping.note_surveyed(frozenset(self._shards) - found.silent.keys())
         await recovery.repair_mapping(self._mapping, found, self._mapping.current())
         for orphan in await self._orphans(found):
             self._runner.recover(orphan)
-
-    async def _open_all(self, placements: Iterable[Placement]) -> None:
-        """Open what its shard takes now. Raises UnknownShardError and the like; a shard that is away is only logged."""
-        away = set(await asyncio.gather(*(self._away(placement) for placement in placements))) - {""}
-        for why in sorted(away):
-            log.warning("order params are not open yet: %s", why)
-
-    async def _away(self, placement: Placement) -> str:
-        """Open a placement, or return why its shard does not take it now."""
-        try:
-            await self._opened_placement(placement)
-        except (RetryableError, OutcomeUnknownError, TimeoutError) as error:
-            return f"{placement.owner}: {error}"
-        return ""
-
-    async def _opened_placement(self, placement: Placement) -> Placement:
-        """Open a first placement on its shard, unless that is known to have been done."""
-        if placement.epoch > FIRST_EPOCH or placement.order_param in self._opened:
-            return placement
-        async with self._opening:
-            try:
-                await self._shard(placement.owner).open(placement.order_param, placement.epoch)
-            except FencedError:  # opened before and given away since; the mapping follows
-                log.info("%r has left %s already", placement.order_param, placement.owner)
-        self._opened.add(placement.order_param)
-        return placement
 
     def _shard(self, shard_id: str) -> ShardPort:
         shard = self._shards.get(shard_id)
@@ -337,8 +278,3 @@ class Coordinator:
             return f"no answer in {self._settings.answer_s:g} s"
         except PlbError as error:
             return str(error)
-
-
-def _require_name(order_param: str) -> None:
-    if not order_param:
-        raise BadInputError("an order param needs a name of at least one character")

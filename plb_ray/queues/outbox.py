@@ -29,6 +29,7 @@ class Send:
     """What one `send` call gave, and who waits for it."""
 
     payloads: tuple[bytes, ...]
+    payload_bytes: int
     future: asyncio.Future[Receipt]
 
 
@@ -61,7 +62,7 @@ class Outbox:
             while self.waiting and (not self.batch or (count < BATCH_MESSAGES and size < BATCH_PAYLOAD_BYTES)):
                 self.batch.append(self.waiting.popleft())
                 count += len(self.batch[-1].payloads)
-                size += sum(map(len, self.batch[-1].payloads))
+                size += self.batch[-1].payload_bytes
         return self.batch
 
     def payloads(self) -> list[bytes]:

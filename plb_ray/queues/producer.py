@@ -3,7 +3,8 @@
 Per order param there is one append in flight at a time; what is sent meanwhile goes into the next one together. An append
 is repeated with the same numbers and the same messages until its outcome is known, so that the shard can drop what it
 has already: numbers get free only if the shard itself refuses them for good, and no earlier attempt of them had an unknown
-outcome. Redirects and pauses are followed on the way. Order params do not wait for each other: all that are ready for
+outcome. Redirects are followed at once, and a pause, which is mostly a matter of milliseconds, is tried again every
+millisecond at first. Order params do not wait for each other: all that are ready for
 one shard share a call.
 
     IDLE --send--> RESOLVING --located--> READY (in a lane) --answered--> IDLE, or READY with what was sent meanwhile
@@ -34,7 +35,7 @@ from plb_ray.errors import (
     UnknownOrderParamError,
 )
 from plb_ray.queues.outbox import Outbox, Receipt, Send
-from plb_ray.queues.routes import DataStubs, Lane, Resolver, backoff_s, redirected
+from plb_ray.queues.routes import DataStubs, Lane, Resolver, backoff_s, paused_backoff_s, redirected
 from plb_ray.rpc.channel import BATCH_BYTES, CALL_TIMEOUT_S, MAX_PAYLOAD_BYTES
 from plb_ray.rpc.errors import Peer, answer, error_of
 from plb_ray.rpc.v1 import queue_pb2 as pb
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 ASK_AGAIN_AFTER = 5  # refused attempts before the resolver is asked again
+LANE_CALLS = 2  # appends at one shard at a time; of one order param there is never more than one
 _RUNS = itertools.count(1)
 log = logging.getLogger(__name__)
 
@@ -98,10 +100,10 @@ class Producer:
 
     def enqueue(self, order_param: str, payloads: Sequence[bytes]) -> asyncio.Future[Receipt]:
         """Queue messages in the order of the calls; the future has their receipt. Raises BadInputError."""
-        _check(order_param, payloads)
+        payload_bytes = _checked_size(order_param, payloads)
         future: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         outbox = self._outboxes.setdefault(order_param, Outbox(order_param))
-        outbox.waiting.append(Send(tuple(payloads), future))
+        outbox.waiting.append(Send(tuple(payloads), payload_bytes, future))
         if not outbox.busy:
             self._go_on(outbox)
         return future
@@ -142,7 +144,7 @@ class Producer:
 
     def _lane(self, endpoint: str) -> Lane[Outbox]:
         if endpoint not in self._lanes:
-            self._lanes[endpoint] = Lane(lambda outboxes: self._append(endpoint, outboxes))
+            self._lanes[endpoint] = Lane(lambda outboxes: self._append(endpoint, outboxes), LANE_CALLS)
         return self._lanes[endpoint]
 
     async def _resolve(self, outbox: Outbox) -> None:
@@ -162,7 +164,7 @@ class Producer:
             if size > BATCH_BYTES:
                 self._go_on(outbox)  # the next call's
                 continue
-            size += sum(len(payload) for send in outbox.next_batch() for payload in send.payloads)
+            size += sum(send.payload_bytes for send in outbox.next_batch())
             taken.append(outbox)
         try:
             request = pb.AppendManyRequest(appends=map(self._request, taken))
@@ -207,9 +209,7 @@ class Producer:
         """Do what the error says: go there, ask again, wait, or give up."""
         match error:
             case MovedError():
-                known = outbox.located.epoch if outbox.located else 0
-                outbox.located = redirected(error) if error.epoch > known else None
-                self._retry(outbox, error)
+                self._redirect(outbox, error)
             case StaleEpochError() | UnknownOrderParamError():
                 outbox.located = None
                 self._retry(outbox, error)
@@ -226,10 +226,19 @@ class Producer:
     def _retry(self, outbox: Outbox, error: PlbError) -> None:
         outbox.attempts += 1
         outbox.last_error = str(error)
-        if isinstance(error, MovedError) and outbox.attempts == 1:
-            self._go_on(outbox)
-        else:
-            asyncio.get_running_loop().call_later(backoff_s(outbox.attempts), self._go_on, outbox)
+        delay_s = backoff_s(outbox.attempts)
+        if isinstance(error, PausedError):
+            delay_s = paused_backoff_s(outbox.attempts, error.retry_after_ms)
+        asyncio.get_running_loop().call_later(delay_s, self._go_on, outbox)
+
+    def _redirect(self, outbox: Outbox, error: MovedError) -> None:
+        """Go there at once if it is news; epochs rise, so this ends."""
+        if outbox.located is not None and error.epoch <= outbox.located.epoch:
+            outbox.located = None
+            self._retry(outbox, error)
+            return
+        outbox.located, outbox.attempts = redirected(error), 0
+        self._go_on(outbox)
 
     def _refuse(self, outbox: Outbox, error: PlbError) -> None:
         """The batch can never be stored: its numbers are free again. Without a batch, what waits cannot be either.
@@ -249,17 +258,19 @@ class Producer:
         self._go_on(outbox)
 
 
-def _check(order_param: str, payloads: Sequence[bytes]) -> None:
-    """Raise BadInputError for what no shard could store."""
+def _checked_size(order_param: str, payloads: Sequence[bytes]) -> int:
+    """Return the bytes of all payloads. Raises BadInputError for what no shard could store."""
     if not isinstance(order_param, str) or not order_param:
         raise BadInputError(f"an order param is a string that is not empty, not {order_param!r}")
     if isinstance(payloads, bytes | str) or not all(isinstance(payload, bytes) for payload in payloads):
         raise BadInputError(f"one send to {order_param!r} takes a sequence of bytes objects")
-    if not payloads or max(map(len, payloads)) > MAX_PAYLOAD_BYTES or sum(map(len, payloads)) > BATCH_BYTES:
+    sizes = [len(payload) for payload in payloads]
+    if not sizes or max(sizes) > MAX_PAYLOAD_BYTES or sum(sizes) > BATCH_BYTES:
         raise BadInputError(
             f"one send to {order_param!r} takes 1 message or more, of {MAX_PAYLOAD_BYTES} bytes each and "
             f"{BATCH_BYTES} together at most"
         )
+    return sum(sizes)
 
 
 def _new_run() -> str:

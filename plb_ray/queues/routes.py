@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 
 BACKOFF_FIRST_S = 0.002
 BACKOFF_MOST_S = 0.1
+PAUSED_FIRST_S = 0.001
+PAUSED_QUICK = 10  # attempts so close together: the pause of a migration
+PAUSED_QUICK_MS = 5  # not if the shard says that it takes longer than that
 LANE_ITEMS = 200
 
 ShardEndpoints = Callable[[], Awaitable[Mapping[str, str]]]
@@ -108,6 +111,17 @@ def backoff_s(attempt: int) -> float:
     return min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2.0 ** min(attempt - 1, 10))
 
 
+def paused_backoff_s(attempt: int, retry_after_ms: int) -> float:
+    """Return how long to wait before attempt 1, 2, ... at a paused order param.
+
+    As long as the shard says, then doubling up to 100 ms; but where it says a few milliseconds, every one at first, so that
+    a short pause costs hardly more than itself.
+    """
+    if attempt <= PAUSED_QUICK and retry_after_ms <= PAUSED_QUICK_MS:
+        return PAUSED_FIRST_S
+    return min(BACKOFF_MOST_S, max(PAUSED_FIRST_S, retry_after_ms / 1000) * 2.0 ** min(attempt // PAUSED_QUICK, 10))
+
+
 class DataStubs:
     """One `ShardData` stub per endpoint, made when first asked for."""
 
@@ -129,17 +143,18 @@ class DataStubs:
 
 
 class Lane(Generic[T]):
-    """What waits to be sent to one endpoint, and the task that sends it: one call at a time, each with all that is ready.
+    """What waits to be sent to one endpoint, and the tasks that send it: a call takes all that is ready.
 
     Args:
         send: carries items out. Should it raise, that is logged, its items are dropped, and the lane goes on.
+        calls: at a time. With more than one, what gets ready while a call waits for its commit need not wait too.
     """
 
-    def __init__(self, send: Callable[[list[T]], Awaitable[None]]) -> None:
+    def __init__(self, send: Callable[[list[T]], Awaitable[None]], calls: int = 1) -> None:
         self._send = send
         self._ready: deque[T] = deque()
         self._wake = asyncio.Event()
-        self._task = asyncio.create_task(self._run())
+        self._tasks = [asyncio.create_task(self._run()) for _ in range(calls)]
 
     def put(self, item: T) -> None:
         """Queue an item."""
@@ -148,8 +163,9 @@ class Lane(Generic[T]):
 
     async def close(self) -> None:
         """Stop sending; what is queued is dropped."""
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _run(self) -> None:
         while True:

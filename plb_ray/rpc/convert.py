@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from plb_ray.domain.load import LoadSnapshot, OrderParamLoad, ResourceVector, Shard, ShardLoad
 from plb_ray.domain.mapping import Mapping, Placement
-from plb_ray.domain.migration import MigrationRecord, MigrationRequest, MigrationStep
-from plb_ray.migration.ports import CopyProgress, OrderParamState, Ownership, ProducerState, SealRecord
+from plb_ray.domain.migration import MigrationMode, MigrationRecord, MigrationRequest, MigrationStep
+from plb_ray.migration.ports import CopyProgress, OrderParamState, Ownership, ProducerState, SealRecord, SegmentState
 from plb_ray.rpc.v1 import queue_pb2 as pb
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def shard_load_to_pb(value: ShardLoad) -> pb.ShardLoad:
         order_params=[order_param_load_to_pb(load) for load in value.order_params],
         cpu_core_s_total=value.cpu_core_s_total,
         io_bytes_total=value.io_bytes_total,
+        segments=[order_param_load_to_pb(load) for load in value.segments],
     )
 
 
@@ -70,6 +71,7 @@ def shard_load_from_pb(message: pb.ShardLoad) -> ShardLoad:
         order_params=tuple(order_param_load_from_pb(load) for load in message.order_params),
         cpu_core_s_total=message.cpu_core_s_total,
         io_bytes_total=message.io_bytes_total,
+        segments=tuple(map(order_param_load_from_pb, message.segments)),
     )
 
 
@@ -98,11 +100,12 @@ def placement_to_pb(value: Placement, endpoints: Dict[str, str]) -> pb.Placement
         shards=value.shards,
         epoch=value.epoch,
         endpoints=[endpoints.get(shard, "") for shard in value.shards],
+        rotation=value.rotation,
     )
 
 
 def placement_from_pb(message: pb.Placement) -> Placement:
-    return Placement(message.order_param, tuple(message.shards), message.epoch)
+    return Placement(message.order_param, tuple(message.shards), message.epoch, tuple(message.rotation))
 
 
 def mapping_to_pb(value: Mapping, endpoints: Dict[str, str]) -> pb.MappingUpdate:
@@ -126,6 +129,15 @@ def step_from_pb(value: pb.MigrationStep) -> MigrationStep:
     return MigrationStep[pb.MigrationStep.Name(value).removeprefix("MIGRATION_STEP_")]
 
 
+def mode_to_pb(value: MigrationMode) -> pb.MigrationMode:
+    return pb.MigrationMode.Value(f"MIGRATION_MODE_{value.name}")
+
+
+def mode_from_pb(value: pb.MigrationMode) -> MigrationMode:
+    """A mode that is not given, or not known here, is COPY: older peers know no other."""
+    return MigrationMode.CHAIN if value == pb.MIGRATION_MODE_CHAIN else MigrationMode.COPY
+
+
 def migration_request_to_pb(value: MigrationRequest) -> pb.MigrateOrderParamRequest:
     return pb.MigrateOrderParamRequest(
         order_param=value.order_param,
@@ -133,6 +145,7 @@ def migration_request_to_pb(value: MigrationRequest) -> pb.MigrateOrderParamRequ
         destination_shard=value.destination,
         request_id=value.request_id,
         reason=value.reason,
+        mode=mode_to_pb(value.mode),
     )
 
 
@@ -143,11 +156,12 @@ def migration_request_from_pb(message: pb.MigrateOrderParamRequest) -> Migration
         source=message.source_shard,
         destination=message.destination_shard,
         reason=message.reason,
+        mode=mode_from_pb(message.mode),
     )
 
 
 def migration_to_pb(value: MigrationRecord) -> pb.Migration:
-    return pb.Migration(**{**vars(value), "step": step_to_pb(value.step)})
+    return pb.Migration(**{**vars(value), "step": step_to_pb(value.step), "mode": mode_to_pb(value.mode)})
 
 
 def migration_from_pb(message: pb.Migration) -> MigrationRecord:
@@ -165,12 +179,17 @@ def migration_from_pb(message: pb.Migration) -> MigrationRecord:
         bytes_copied=message.bytes_copied,
         pause_ms=message.pause_ms if message.HasField("pause_ms") else None,
         error=message.error,
+        mode=mode_from_pb(message.mode),
+        at_s=message.at_s,
+        lag_messages=message.lag_messages,
+        eta_s=message.eta_s if message.HasField("eta_s") else None,
     )
 
 
 def state_to_pb(value: OrderParamState) -> pb.OrderParamState:
-    fields = {name: field for name, field in vars(value).items() if name != "ownership"}
-    return pb.OrderParamState(state=pb.OwnershipState.Value(f"OWNERSHIP_STATE_{value.ownership.name}"), **fields)
+    fields = {name: field for name, field in vars(value).items() if name not in ("ownership", "segments")}
+    ownership = pb.OwnershipState.Value(f"OWNERSHIP_STATE_{value.ownership.name}")
+    return pb.OrderParamState(state=ownership, segments=map(segment_to_pb, value.segments), **fields)
 
 
 def state_from_pb(message: pb.OrderParamState) -> OrderParamState:
@@ -184,7 +203,17 @@ def state_from_pb(message: pb.OrderParamState) -> OrderParamState:
         moved_to_shard=message.moved_to_shard,
         moved_to_endpoint=message.moved_to_endpoint,
         lease_left_ms=message.lease_left_ms,
+        behind=message.behind,
+        segments=tuple(map(segment_from_pb, message.segments)),
     )
+
+
+def segment_to_pb(value: SegmentState) -> pb.SegmentState:
+    return pb.SegmentState(**vars(value))
+
+
+def segment_from_pb(message: pb.SegmentState) -> SegmentState:
+    return SegmentState(message.epoch, message.first_seq, message.last_seq, message.acked_seq, message.front)
 
 
 def seal_to_pb(value: SealRecord) -> pb.SealRecord:
@@ -201,15 +230,21 @@ def seal_from_pb(message: pb.SealRecord) -> SealRecord:
         delivered_seq=message.delivered_seq,
         bytes_total=message.bytes_total,
         producers=tuple(ProducerState(entry.producer, entry.producer_seq, entry.seq) for entry in message.producers),
+        chained=message.chained,
+        behind=message.behind,
+        holder=message.holder,
+        hold_no=message.hold_no,
+        after_epoch=message.after_epoch,
+        after_endpoint=message.after_endpoint,
     )
 
 
 def progress_to_pb(value: CopyProgress) -> pb.CopyProgress:
-    return pb.CopyProgress(last_seq=value.last_seq, messages=value.messages, bytes=value.bytes)
+    return pb.CopyProgress(last_seq=value.last_seq, messages=value.messages, bytes=value.bytes, left=value.left)
 
 
 def progress_from_pb(message: pb.CopyProgress) -> CopyProgress:
-    return CopyProgress(message.last_seq, message.messages, message.bytes)
+    return CopyProgress(message.last_seq, message.messages, message.bytes, message.left)
 
 
 def capabilities_to_pb(shard_id: str, capacity: ResourceVector, service_rate_per_s: float) -> pb.Capabilities:

@@ -75,6 +75,7 @@ _RULES = (
     ),
     Rule(errors.LeaseExpiredError, grpc.StatusCode.FAILED_PRECONDITION),
     Rule(errors.NotTheOwnerError, grpc.StatusCode.FAILED_PRECONDITION),
+    Rule(errors.NotTheHolderError, grpc.StatusCode.FAILED_PRECONDITION, (("order_param", str), ("holder", str))),
     Rule(errors.FencedError, grpc.StatusCode.FAILED_PRECONDITION),
     Rule(errors.RolledBackError, grpc.StatusCode.ABORTED, (("migration_id", str), ("step", str), ("why", str))),
     Rule(errors.OutcomeUnknownError, grpc.StatusCode.UNKNOWN),

@@ -71,5 +71,21 @@ class QueueClient:
         found = await self._read(self._stub.ListMigrations(request, timeout=self._timeout_s))
         return tuple(convert.migration_from_pb(message) for message in found.migrations)
 
+    async def migration(self, migration_id: str) -> MigrationRecord:
+        """See `Queue`."""
+        request = pb.GetMigrationRequest(migration_id=migration_id)
+        return convert.migration_from_pb(await self._read(self._stub.GetMigration(request, timeout=self._timeout_s)))
+
+    async def timeline(self, migration_id: str) -> tuple[MigrationRecord, ...]:
+        """See `Queue`."""
+        request = pb.GetMigrationRequest(migration_id=migration_id)
+        found = await self._read(self._stub.GetMigrationTimeline(request, timeout=self._timeout_s))
+        return tuple(convert.migration_from_pb(message) for message in found.records)
+
+    async def cancel(self, migration_id: str) -> MigrationRecord:
+        """See `Queue`."""
+        call = self._stub.CancelMigration(pb.CancelMigrationRequest(migration_id=migration_id), timeout=self._timeout_s)
+        return convert.migration_from_pb(await answer(call, self._peer, mutating=True))
+
     async def _read(self, call: Any) -> Any:
         return await answer(call, self._peer, mutating=False)

@@ -81,6 +81,10 @@ class ShardClient:
         request = pb.OpenRequest(order_param=order_param, epoch=epoch)
         return convert.state_from_pb(await self._write(self._stub.Open(request, timeout=self._timeout_s)))
 
+    async def begin(self, order_param: str, migration_id: str, epoch: int) -> OrderParamState:
+        request = pb.BeginRequest(order_param=order_param, migration_id=migration_id, epoch=epoch)
+        return convert.state_from_pb(await self._write(self._stub.Begin(request, timeout=self._timeout_s)))
+
     async def pause(self, order_param: str, migration_id: str, epoch: int, lease_ms: int) -> OrderParamState:
         request = pb.PauseRequest(order_param=order_param, migration_id=migration_id, epoch=epoch, lease_ms=lease_ms)
         return convert.state_from_pb(await self._write(self._stub.Pause(request, timeout=self._timeout_s)))
@@ -98,13 +102,16 @@ class ShardClient:
         async for message in self._stream(answers(self._stub.CopyBacklog(request), self._peer, mutating=True)):
             yield convert.progress_from_pb(message)
 
-    async def seal(self, order_param: str, migration_id: str, epoch: int, destination: Shard) -> SealRecord:
+    async def seal(
+        self, order_param: str, migration_id: str, epoch: int, destination: Shard, *, chained: bool = False
+    ) -> SealRecord:
         request = pb.SealRequest(
             order_param=order_param,
             migration_id=migration_id,
             epoch=epoch,
             destination_shard=destination.shard_id,
             destination_endpoint=destination.endpoint,
+            chained=chained,
         )
         return convert.seal_from_pb(await self._write(self._stub.Seal(request, timeout=self._timeout_s)))
 
@@ -123,6 +130,11 @@ class ShardClient:
         request = pb.DrainRequest(order_param=order_param, migration_id=migration_id, chunk_messages=chunk_messages)
         async for message in self._stream(answers(self._stub.Drain(request), self._peer, mutating=True)):
             yield message.deleted
+
+    async def advance(self, order_param: str, epoch: int, hold_no: int = 0) -> OrderParamState:
+        """Tell that all segments up to `epoch` are consumed, and their highest hold number; between shards."""
+        request = pb.AdvanceRequest(order_param=order_param, epoch=epoch, hold_no=hold_no)
+        return convert.state_from_pb(await self._write(self._stub.Advance(request, timeout=self._timeout_s)))
 
     async def abort(self, order_param: str, migration_id: str) -> OrderParamState:
         request = pb.AbortRequest(order_param=order_param, migration_id=migration_id)

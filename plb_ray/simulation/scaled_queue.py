@@ -47,6 +47,18 @@ class ScaledQueue:
         """See `Queue`."""
         return await self._queue.migrations(limit)
 
+    async def migration(self, migration_id: str) -> MigrationRecord:
+        """See `Queue`."""
+        return await self._queue.migration(migration_id)
+
+    async def timeline(self, migration_id: str) -> tuple[MigrationRecord, ...]:
+        """See `Queue`."""
+        return await self._queue.timeline(migration_id)
+
+    async def cancel(self, migration_id: str) -> MigrationRecord:
+        """See `Queue`."""
+        return await self._queue.cancel(migration_id)
+
     def _scaled(self, report: ShardLoad, at_s: float) -> ShardLoad:
         order_params = tuple(self._aged(load) for load in report.order_params)
         return replace(

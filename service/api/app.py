@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
 
 from plb_ray.clock import wall_time_s
-from service.api import act_routes, health_routes, read_routes
+from service.api import health_routes, migration_routes, plan_routes, read_routes
+from service.api.event_stream import Followers
 from service.api.metrics import Metrics, RequestMetrics
 from service.api.problems import document_problems, install_problem_handlers
 from service.api.static import install_dashboard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
 
     from plb_ray.control.views import Balancer
 
@@ -31,12 +33,17 @@ TAGS = [
 ]
 
 
-def create_app(balancer: Balancer, now_s: Callable[[], float] = wall_time_s) -> FastAPI:
+def create_app(
+    balancer: Balancer,
+    now_s: Callable[[], float] = wall_time_s,
+    sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+) -> FastAPI:
     """Return the application over a balancer: the loop in this process, or an adapter of the control actor.
 
     Args:
         balancer: whom the routes ask.
         now_s: wall time, of which the ids of requests without one are made.
+        sleep: waits between two looks of those who follow a migration.
     """
     app = FastAPI(
         title="plb-ray",
@@ -48,11 +55,14 @@ def create_app(balancer: Balancer, now_s: Callable[[], float] = wall_time_s) -> 
     )
     app.state.balancer = balancer
     app.state.now_s = now_s
+    app.state.sleep = sleep
+    app.state.followers = Followers()
     app.state.metrics = Metrics()
     app.add_middleware(RequestMetrics, metrics=app.state.metrics)
     install_problem_handlers(app)
-    for routes in (read_routes, act_routes, health_routes):
-        app.include_router(routes.router)
+    routers = [routes.router for routes in (read_routes, plan_routes, migration_routes, health_routes)]
+    for router in routers:
+        app.include_router(router)
     install_dashboard(app)
-    document_problems(app)
+    document_problems(app, routers)
     return app

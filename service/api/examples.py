@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from http import HTTPStatus
 from typing import Any
 
@@ -117,7 +118,39 @@ MIGRATION = {
     "bytes_copied": 10496,
     "pause_ms": 11.8,
     "error": "",
+    "mode": "copy",
+    "at": "2026-01-15T09:30:01Z",
+    "lag_messages": 0,
+    "eta_s": None,
 }
+_MOMENT = {
+    "step": "prepare",
+    "at": "2026-01-15T09:30:00Z",
+    "messages_copied": 0,
+    "bytes_copied": 0,
+    "lag_messages": 41,
+    "pause_ms": None,
+    "eta_s": None,
+    "error": "",
+}
+_COPIED = {"messages_copied": 41, "bytes_copied": 10496, "lag_messages": 0}
+MIGRATION_DETAIL = {
+    **MIGRATION,
+    "timeline": [
+        _MOMENT,
+        {**_MOMENT, **_COPIED, "step": "precopied", "at": "2026-01-15T09:30:00.810Z", "eta_s": 0.02},
+        {**_MOMENT, **_COPIED, "step": "paused", "at": "2026-01-15T09:30:00.815Z"},
+        {**_MOMENT, **_COPIED, "step": "sealed", "at": "2026-01-15T09:30:00.819Z"},
+        {**_MOMENT, **_COPIED, "step": "done", "at": "2026-01-15T09:30:01Z", "pause_ms": 11.8},
+    ],
+}
+MIGRATION_CANCELLED = {
+    **MIGRATION,
+    "step": "aborted",
+    "pause_ms": None,
+    "error": "at prepare: cancelled on request",
+}
+EVENTS = f"retry: 1000\n\nevent: step\nid: 5\ndata: {json.dumps(MIGRATION)}\n\n"
 MIGRATIONS = {"items": [MIGRATION], "limit": 50}
 START = {
     "order_param": "JFK-LAX",
@@ -187,6 +220,12 @@ def accepted(example: Any, *problems: str) -> Responses:
     location = {"description": "where to follow it", "schema": {"type": "string"}}
     answer = {"content": {"application/json": {"example": example}}, "headers": {"Location": location}}
     return {202: answer, **_problems(*problems)}
+
+
+def events(example: str, *problems: str) -> Responses:
+    """Return the documented responses of a route that answers with server-sent events, or that nothing follows."""
+    answer = {"content": {"text/event-stream": {"schema": {"type": "string"}, "example": example}}}
+    return {200: answer, 204: {"description": "the migration has ended and all is known"}, **_problems(*problems)}
 
 
 def text(example: str) -> Responses:

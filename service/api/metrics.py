@@ -6,22 +6,28 @@ Cardinality is bounded by shards x resources and by routes x status classes; ord
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from plb_ray.clock import monotonic_s
+from plb_ray.control.migration_meter import PAUSE_BUCKETS_MS, PauseHistogram
 from plb_ray.control.views import Mode
+from plb_ray.domain.migration import MigrationMode, MigrationStep
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from plb_ray.control.migration_meter import MigrationTotals
     from plb_ray.control.views import BalancerStatus, Decision, ShardView
 
 Rows = Iterable[tuple[str | float, ...]]
+REVERSIBLE = (MigrationStep.PREPARE, MigrationStep.PRECOPIED, MigrationStep.PAUSED, MigrationStep.SEALING)
+"""The steps at which a migration can be rolled back."""
 LATENCY_BUCKETS_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0)
 
 
@@ -34,7 +40,11 @@ class Metrics:
             "plb_http_requests", "HTTP requests answered.", ("route", "method", "status"), registry=self._registry
         )
         self._latency_s = Histogram(
-            "plb_http_request_seconds", "Time to answer.", ("route",), registry=self._registry, buckets=LATENCY_BUCKETS_S
+            "plb_http_request_seconds",
+            "Time until the answer begins.",
+            ("route",),
+            registry=self._registry,
+            buckets=LATENCY_BUCKETS_S,
         )
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
@@ -85,13 +95,34 @@ def _balancer_metrics(status: BalancerStatus) -> Iterator[Metric]:
     yield _gauge("plb_headroom_ratio", "Usable share of every capacity.", status.headroom)
     yield _gauge("plb_tick_failed", "1 if the last tick reported an error.", float(bool(status.last_error)))
     yield _gauge("plb_migrations_active", "Migrations that run.", status.migrations_active)
-    outcomes = (("done", status.migrations_done), ("rolled_back", status.migrations_rolled_back))
-    text = "Migrations that have ended."
-    yield _labelled(CounterMetricFamily, "plb_migrations", text, ("outcome",), outcomes)
+    yield from _migration_metrics(status.totals)
     modes = ((mode.value, float(mode is status.mode)) for mode in Mode)
     yield _labelled(GaugeMetricFamily, "plb_mode", "1 for the mode in force.", ("mode",), modes)
     training = ((each.horizon, each.fraction) for each in status.training)
     yield _labelled(GaugeMetricFamily, "plb_training_ratio", "Share of training done.", ("horizon",), training)
+
+
+def _migration_metrics(totals: MigrationTotals) -> Iterator[Metric]:
+    ended = (
+        (outcome, mode.value, counts.get(mode, 0))
+        for outcome, counts in (("done", totals.done), ("rolled_back", totals.rolled_back))
+        for mode in MigrationMode
+    )
+    text = "Migrations that have ended since the control loop started."
+    yield _labelled(CounterMetricFamily, "plb_migrations", text, ("outcome", "mode"), ended)
+    rollbacks = ((step.value, totals.rolled_back_at.get(step, 0)) for step in REVERSIBLE)
+    text = "Migrations rolled back, by the last step that they had reached."
+    yield _labelled(CounterMetricFamily, "plb_migration_rollbacks", text, ("step",), rollbacks)
+    text = "Messages copied by migrations."
+    yield CounterMetricFamily("plb_migration_messages_copied", text, value=totals.messages_copied)
+    yield CounterMetricFamily("plb_migration_bytes_copied", "Bytes copied by migrations.", value=totals.bytes_copied)
+    pauses = HistogramMetricFamily("plb_migration_pause_seconds", "How long appends were refused.", labels=("mode",))
+    for mode in MigrationMode:
+        pause = totals.pauses.get(mode, PauseHistogram())
+        bounds = (*(f"{bound_ms / 1000:g}" for bound_ms in PAUSE_BUCKETS_MS), "+Inf")
+        buckets = list(zip(bounds, accumulate(pause.counts), strict=True))
+        pauses.add_metric([mode.value], buckets, pause.sum_ms / 1000)
+    yield pauses
 
 
 _SHARD_GAUGES = (
@@ -154,18 +185,20 @@ class RequestMetrics:
             return
         status = 500
         started_s = monotonic_s()
+        answered_s: float | None = None  # a stream of events may go on for hours after its answer began
 
         async def watched_send(message: Message) -> None:
-            nonlocal status
+            nonlocal status, answered_s
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, answered_s = message["status"], monotonic_s()
             await send(message)
 
         try:
             await self._app(scope, receive, watched_send)
         finally:
             route = getattr(scope.get("route"), "path", "other")
-            self._metrics.observe(route, _known_method(scope["method"]), status, monotonic_s() - started_s)
+            began_s = monotonic_s() if answered_s is None else answered_s
+            self._metrics.observe(route, _known_method(scope["method"]), status, began_s - started_s)
 
 
 def _known_method(method: str) -> str:

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import math
 from http import HTTPStatus
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
 from plb_ray.errors import (
@@ -43,7 +45,7 @@ from service.api.schemas import FieldFault, Problem
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from fastapi import FastAPI, Request
+    from fastapi import APIRouter, FastAPI, Request
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_S = 1
@@ -87,8 +89,8 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_unexpected)
 
 
-def document_problems(app: FastAPI) -> None:
-    """Put the schema of the problem document, to which all routes refer, into the OpenAPI document."""
+def document_problems(app: FastAPI, routers: Sequence[APIRouter]) -> None:
+    """Complete the OpenAPI document: the schema of problems, to which all routes refer, and the nulls in examples."""
     make = app.openapi
 
     def openapi() -> dict[str, Any]:
@@ -96,9 +98,21 @@ def document_problems(app: FastAPI) -> None:
         schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
         nested = schema.pop("$defs")
         document["components"]["schemas"].update({**nested, "Problem": schema})
+        for router in routers:
+            _restore_examples(document, router)
         return document
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+
+
+def _restore_examples(document: dict[str, Any], router: APIRouter) -> None:
+    """Put a router's examples into the document once more: FastAPI drops their nulls, which the schemas demand."""
+    for route in router.routes:
+        assert isinstance(route, APIRoute)
+        for method, (status, response) in product(route.methods, route.responses.items()):
+            shown = document["paths"][route.path_format][method.lower()]["responses"][str(status)]
+            for media, content in response.get("content", {}).items():
+                shown["content"][media]["example"] = content["example"]
 
 
 def problem_response(
@@ -111,19 +125,28 @@ def problem_response(
     faults: Sequence[FieldFault] = (),
 ) -> JSONResponse:
     """Return one problem document; `reason` is the stable code for machines, `detail` the sentence for people."""
-    problem = Problem(
+    problem = _problem(request.url.path, status, reason, detail, retry_s)
+    problem.errors = list(faults) or None
+    headers = {} if retry_s is None else {"Retry-After": str(retry_s)}
+    body = problem.model_dump(mode="json", exclude_none=True)
+    return JSONResponse(body, status_code=int(status), headers=headers, media_type=PROBLEM_JSON)
+
+
+def problem_of(error: PlbError, path: str) -> Problem:
+    """Return the problem document of an error that came up after the answer to a request for this path had begun."""
+    return _problem(path, status_of(error), error.reason, str(error), retry_after_s(error))
+
+
+def _problem(path: str, status: HTTPStatus, reason: str, detail: str, retry_s: int | None) -> Problem:
+    return Problem(
         type=f"urn:plb-ray:problem:{reason.lower().replace('_', '-')}",
         title=status.phrase,
         status=int(status),
         detail=detail,
-        instance=request.url.path,
+        instance=path,
         reason=reason,
         retry_after_s=retry_s,
-        errors=list(faults) or None,
     )
-    headers = {} if retry_s is None else {"Retry-After": str(retry_s)}
-    body = problem.model_dump(mode="json", exclude_none=True)
-    return JSONResponse(body, status_code=int(status), headers=headers, media_type=PROBLEM_JSON)
 
 
 def _on_plb_error(request: Request, error: Exception) -> JSONResponse:

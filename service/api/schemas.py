@@ -12,7 +12,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from plb_ray.control.views import Admission, Mode
-from plb_ray.domain.migration import MigrationStep
+from plb_ray.domain.migration import MigrationMode, MigrationStep
 from plb_ray.domain.plan import PlanStatus, Termination
 from service.api import examples
 
@@ -26,7 +26,12 @@ def _from_seconds(value: Any) -> Any:
     return utc(value) if isinstance(value, int | float) else value
 
 
+def _if_known(value: Any) -> Any:
+    return None if value == 0 else _from_seconds(value)
+
+
 UtcTime = Annotated[datetime, BeforeValidator(_from_seconds)]
+KnownTime = Annotated[datetime | None, BeforeValidator(_if_known)]
 
 
 class _Out(BaseModel):
@@ -204,6 +209,29 @@ class Migration(_Out):
     bytes_copied: int
     pause_ms: float | None = Field(description="how long appends were refused; null while not known")
     error: str = Field(description="why it was rolled back; empty otherwise")
+    mode: MigrationMode = Field(description="copy: the backlog moves too; chain: it is consumed where it is")
+    at: KnownTime = Field(validation_alias="at_s", description="when `step` was reached, wall time; null in old records")
+    lag_messages: int = Field(description="left to copy when last looked")
+    eta_s: float | None = Field(description="seconds until the destination serves; null if that cannot be told")
+
+
+class MigrationMoment(_Out):
+    """One step of a migration, or a failure at it, as it was noted then."""
+
+    step: MigrationStep
+    at: KnownTime = Field(validation_alias="at_s", description="when it was reached, wall time; null in old records")
+    messages_copied: int
+    bytes_copied: int
+    lag_messages: int
+    pause_ms: float | None
+    eta_s: float | None
+    error: str = Field(description="why it failed here; empty if it did not")
+
+
+class MigrationDetail(Migration):
+    """One migration and its timeline."""
+
+    timeline: list[MigrationMoment] = Field(description="every step in order, rollback included")
 
 
 class MigrationList(_Out):
@@ -227,6 +255,11 @@ class MigrationStart(BaseModel):
         description="makes the call idempotent, as the header Idempotency-Key does: a repeat joins the same migration",
     )
     reason: str = Field("asked for through the API", max_length=500)
+    mode: MigrationMode = Field(
+        MigrationMode.COPY,
+        description="copy: the backlog moves too; chain: it stays, is consumed where it is, and new messages go to the "
+        "destination, which takes milliseconds whatever the backlog",
+    )
 
 
 class Health(_Out):

@@ -4,6 +4,7 @@ import { clockTime, count, duration, element, minuteTime, percent, pill, seconds
 
 const $ = (id) => document.getElementById(id);
 const STEPS = ["prepare", "precopied", "paused", "sealing", "sealed", "activating", "mapped", "done"];
+const PAUSING = new Set(["paused", "sealing", "sealed", "activating"]);
 const PLAN_TONES = { not_needed: "good", optimal: "good", feasible: "idle", partial: "warn", refused: "bad" };
 const ADMISSION_TONES = { admitted: "good", plan_refused: "bad" };
 
@@ -43,6 +44,19 @@ export const drawPlan = whenChanged((plan, mode) => {
   $("plan").replaceChildren(measures(plan), ...faults, ...unresolved, moves);
 });
 
+function copied(migration) {
+  if (migration.mode === "chain") return "backlog stays";
+  const text = `${count(migration.messages_copied)} copied`;
+  if (migration.finished || !migration.lag_messages) return text;
+  const share = migration.messages_copied / (migration.messages_copied + migration.lag_messages);
+  return migration.eta_s === null ? `${text}, ${percent(share)}` : `${text}, ${percent(share)}, ${duration(migration.eta_s)} left`;
+}
+
+function paused(migration) {
+  if (migration.pause_ms !== null) return `paused ${duration(migration.pause_ms / 1000)}`;
+  return PAUSING.has(migration.step) ? "paused now" : "not paused";
+}
+
 function migrationRow(migration) {
   const passed = migration.step === "aborted" ? STEPS.length : STEPS.indexOf(migration.step) + 1;
   const tone = { done: "good", aborted: "bad" }[migration.step];
@@ -50,12 +64,13 @@ function migrationRow(migration) {
   return element("li", { "data-tone": tone, "data-migration": migration.migration_id },
     element("div", { class: "row-head" },
       element("span", { class: "name" }, migration.order_param), way(migration),
+      migration.mode === "chain" ? element("span", { class: "mode" }, "chained") : null,
       element("span", { class: "when" }, `${clockTime(migration.started_at)}${took}`)),
     element("div", { class: "progress" },
       element("span", { class: "steps", "aria-hidden": "true" }, ...STEPS.map((_, row) => element("i", { class: row < passed ? "passed" : null }))),
       element("b", {}, migration.step === "aborted" ? "rolled back" : migration.step),
-      element("span", { class: "figure" }, `${count(migration.messages_copied)} copied`),
-      element("span", { class: "figure" }, migration.pause_ms === null ? "not paused" : `paused ${duration(migration.pause_ms / 1000)}`)),
+      element("span", { class: "figure" }, copied(migration)),
+      element("span", { class: "figure" }, paused(migration))),
     migration.error ? element("p", { class: "why" }, migration.error) : null);
 }
 

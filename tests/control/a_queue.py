@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from plb_ray.domain.load import LoadSnapshot, OrderParamLoad, ResourceVector, Shard, ShardLoad
 from plb_ray.domain.mapping import Mapping, Placement
 from plb_ray.domain.migration import MigrationRecord, MigrationStep
-from plb_ray.errors import RolledBackError
+from plb_ray.errors import RolledBackError, StaleEpochError, UnknownMigrationError
 
 BYTES_PER_MESSAGE = 100
 
@@ -83,6 +83,19 @@ class MemoryQueue:
 
     async def migrations(self, limit: int) -> tuple[MigrationRecord, ...]:
         return tuple(self.records[:limit])
+
+    async def migration(self, migration_id: str) -> MigrationRecord:
+        found = next((record for record in self.records if record.migration_id == migration_id), None)
+        if found is None:
+            raise UnknownMigrationError(migration_id)
+        return found
+
+    async def timeline(self, migration_id: str) -> tuple[MigrationRecord, ...]:
+        return (await self.migration(migration_id),)
+
+    async def cancel(self, migration_id: str) -> MigrationRecord:
+        record = await self.migration(migration_id)
+        raise StaleEpochError(record.order_param, given=record.epoch, current=record.epoch + 1)
 
     def _report(self, shard_id: str, now_s: float, elapsed_s: float) -> ShardLoad:
         served = self.served.get(shard_id, 0)

@@ -287,7 +287,7 @@ async def test_moves_that_have_not_begun_are_forgotten_at_the_next_tick():
             yield
 
     began = []
-    mover = Mover(Stuck(), in_flight=1)
+    mover = Mover(Stuck(), in_flight=1, note=began.append)
     for name in ("a", "b"):
         mover.send(Move(name, "s0", "s1", "test"), 1)
     await asyncio.sleep(0)
@@ -309,9 +309,13 @@ async def test_a_move_ends_for_the_mover_when_the_destination_serves():
                 yield MigrationRecord(request.request_id, request.order_param, "s0", "s1", 1, step, "", 0.0)
             await asyncio.Event().wait()
 
-    mover = Mover(Draining(), in_flight=1)
+    noted = []
+    mover = Mover(Draining(), in_flight=1, note=noted.append)
     for name in ("a", "b"):
         mover.send(Move(name, "s0", "s1", "test"), 1)
     async with asyncio.timeout(5):
         while mover.on_their_way:  # noqa: ASYNC110  the mover has no event to wait for
             await asyncio.sleep(0)
+    assert [(record.order_param, record.step.value) for record in noted] == [
+        (name, step) for name in ("a", "b") for step in ("sealed", "mapped")
+    ]

@@ -1,4 +1,4 @@
-"""The journal on a real SQLite file: what is written is there, once, after any end of its owner."""
+"""The journal on real databases: what is written is there, once, after any end of its owner."""
 
 from __future__ import annotations
 
@@ -15,27 +15,22 @@ from alembic.runtime.migration import MigrationContext
 from sqlalchemy import create_engine
 
 from plb_ray.domain.mapping import Placement
-from plb_ray.domain.migration import MigrationRecord, MigrationStep
-from plb_ray.errors import BadInputError, NotTheOwnerError, RetryableError, StaleEpochError
+from plb_ray.domain.migration import MigrationMode, MigrationRecord, MigrationStep
+from plb_ray.errors import BadInputError, NotTheOwnerError, RetryableError, StaleEpochError, UnknownOrderParamError
 from plb_ray.journal.journal import open_journal
 from plb_ray.journal.tables import metadata
 from plb_ray.journal.upgrade import schema_sql
 from plb_ray.migration.ports import ProducerState, SealRecord
 
 FIRST = MigrationRecord("m1", "x", "a", "b", 4, MigrationStep.PREPARE, "p90 at 14:10", 100.0)
-SEAL = SealRecord("x", "m1", 5, 2**40, 7, 9, 2**41, (ProducerState("p", 3, 2**40), ProducerState("q", 1, 8)))
-
-
-@pytest.fixture
-async def journal(tmp_path):
-    opened = await open_journal(tmp_path / "state" / "journal.sqlite")
-    yield opened
-    await opened.close()
+PRODUCERS = (ProducerState("p", 3, 2**40), ProducerState("q", 1, 8))
+SEAL = SealRecord("x", "m1", 5, 2**40, 7, 9, 2**41, PRODUCERS, chained=True, behind=True, holder="c", hold_no=2**50)
 
 
 async def test_records_come_back(journal):
     """The latest record of a migration is what was written last, with every field; the history has all of them."""
     done = replace(FIRST, step=MigrationStep.DONE, finished_s=101.5, messages_copied=9, bytes_copied=2**40, pause_ms=1.5)
+    done = replace(done, mode=MigrationMode.CHAIN, at_s=101.25, lag_messages=2**41, eta_s=0.5)
     for record in (FIRST, replace(FIRST, error="at prepare: no answer"), done):
         await journal.write(record)
         assert await journal.get("m1") == record
@@ -83,6 +78,34 @@ async def test_mapping(journal):
     assert caught.value.current == 0
     loaded = await mapping.load()
     assert (loaded.placements, loaded.generation) == ({"x": second}, 2)
+
+
+async def test_reshape(journal):
+    """Shards and rotation are replaced in the same epoch only; another epoch and a repeat change nothing."""
+    mapping = journal.mapping
+    first = Placement("x", ("a", "b"), 2, ("a", "b"))
+    await mapping.create(first)
+    shorter = replace(first, shards=("b",))
+    assert await mapping.reshape(shorter) == shorter
+    assert await mapping.reshape(shorter) == shorter
+    for epoch in (1, 3):
+        assert await mapping.reshape(Placement("x", ("c",), epoch)) == shorter
+    with pytest.raises(UnknownOrderParamError):
+        await mapping.reshape(Placement("y", ("c",), 1))
+    loaded = await mapping.load()
+    assert (loaded.placements, loaded.generation) == ({"x": shorter}, 2)
+
+
+async def test_surveyed_shards_are_remembered(tmp_path):
+    """Shards that were noted once are known to every later owner; noting them again is harmless."""
+    journal = await open_journal(tmp_path / "journal.sqlite")
+    assert await journal.mapping.surveyed() == frozenset()
+    for shards in ({"a", "b"}, {"b", "c"}, set()):
+        await journal.mapping.note_surveyed(frozenset(shards))
+    await journal.close()
+    journal = await open_journal(tmp_path / "journal.sqlite")
+    assert await journal.mapping.surveyed() == {"a", "b", "c"}
+    await journal.close()
 
 
 async def test_decisions(journal):
@@ -246,10 +269,12 @@ def test_schema_for_postgresql():
     assert "AUTOINCREMENT" not in sql
 
 
-async def test_settings_of_the_connection(journal):
-    """The database runs in WAL mode and syncs every commit."""
+async def test_settings_of_the_connection(tmp_path):
+    """SQLite runs in WAL mode and syncs every commit."""
 
     def pragmas(connection):
         return [connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")]
 
+    journal = await open_journal(tmp_path / "journal.sqlite")
     assert await journal._worker.run(pragmas) == ["wal", 2]
+    await journal.close()

@@ -1,4 +1,4 @@
-"""A shard in memory: the embedded shard's own decisions (`embedded.operations`), without its disk and its network.
+"""A shard in memory as the tests of the protocol use it: the storm's `MemoryShard`, as a port, with nothing in between.
 
 It is durable the way a real one is: `stop` and `restart` keep everything but the leases.
 """
@@ -6,13 +6,16 @@ It is durable the way a real one is: `stop` and `restart` keep everything but th
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, field
 
 from plb_ray.domain.load import OrderParamLoad, ResourceVector, Shard, ShardLoad
 from plb_ray.errors import ShardUnavailableError
-from plb_ray.migration.ports import CopyProgress, Ownership
+from plb_ray.migration.ports import CopyProgress
 from plb_ray.queues.embedded import operations, ownership
-from plb_ray.queues.embedded.operations import Entry, Now, StoredMessage
+from plb_ray.queues.embedded.operations import Now
+from plb_ray.simulation.storm.memory_database import MemoryDatabase
+from plb_ray.simulation.storm.memory_shard import MemoryShard as Inside
+
+CONSUMER_LEASE_S = 3.0
 
 
 class VirtualClock:
@@ -36,15 +39,6 @@ class VirtualClock:
         await asyncio.sleep(0)
 
 
-@dataclass
-class Stored:
-    """What the shard has of one order param."""
-
-    entry: Entry
-    messages: dict[int, StoredMessage] = field(default_factory=dict)
-    delivered_seq: int = 0
-
-
 class MemoryShard:
     """Implements `ShardPort`, plus a synchronous data plane for tests."""
 
@@ -54,27 +48,28 @@ class MemoryShard:
         self.up = True
         self._clock = clock
         self._peers = peers
-        self._stored: dict[str, Stored] = {}
         peers[self.endpoint] = self
+        self.lose_everything()
 
     # Data plane
 
     def append(self, order_param, epoch, producer, first_number, payloads):
         """Return (last sequence, whether all of it was there already)."""
-        return self._apply(order_param, operations.Append(epoch, producer, first_number, payloads)).result
+        return self._run(order_param, operations.Append(epoch, producer, first_number, payloads))
 
-    def poll(self, order_param, epoch, limit):
+    def poll(self, order_param, epoch, limit, consumer="c", holds=None):
         """Return the next messages that were not delivered yet; what was in flight is delivered again after a restart."""
-        stored = self._of(order_param)
-        ownership.require(self._settled(stored).record, epoch, append=False)
-        first = max(stored.delivered_seq, stored.entry.record.acked_seq)
-        batch = [stored.messages[seq] for seq in sorted(stored.messages) if seq > first][:limit]
-        if batch:
-            stored.delivered_seq = batch[-1].seq
-        return batch
+        return [message for batch in self.batches(order_param, epoch, limit, consumer, holds) for message in batch.messages]
 
-    def ack(self, order_param, epoch, up_to_seq):
-        return self._apply(order_param, operations.Ack(epoch, up_to_seq)).result
+    def batches(self, order_param, epoch, limit, consumer="c", holds=None):
+        """Return the same as it is delivered, by segment."""
+        self._require_up()
+        ownership.require(self.inside.view.record(order_param, self._clock.now_s()), epoch, append=False)
+        return self.inside.poll(consumer, limit, holds or {}, (order_param,))
+
+    def ack(self, order_param, epoch, up_to_seq, consumer="c"):
+        self._require_up()
+        return _answered(lambda answer: self.inside.ack(order_param, epoch, up_to_seq, consumer, answer))
 
     # Life
 
@@ -84,21 +79,20 @@ class MemoryShard:
     def restart(self):
         """Come back as a new process: no lease survives, nor what was delivered and not acknowledged."""
         self.up = True
-        for stored in self._stored.values():
-            record = ownership.after_restart(stored.entry.record)
-            stored.entry = Entry(record, stored.entry.producers)
-            stored.delivered_seq = 0
+        self.database.rollback()
+        self.inside = Inside(self.shard_id, self.endpoint, self.database, self._now, CONSUMER_LEASE_S)
 
     def lose_everything(self):
         """Forget all: the disk is gone."""
-        self._stored.clear()
+        self.database = MemoryDatabase()
+        self.inside = Inside(self.shard_id, self.endpoint, self.database, self._now, CONSUMER_LEASE_S)
 
     def look(self, order_param):
         """Return the state without asking whether the shard is up."""
-        return ownership.state_of(self._of(order_param).entry.record, self._clock.now_s())
+        return self.inside.state_of(order_param)
 
     def stored_seqs(self, order_param):
-        return sorted(self._of(order_param).messages)
+        return self.inside.stored_seqs(order_param)
 
     # ShardPort
 
@@ -108,7 +102,7 @@ class MemoryShard:
 
     async def load(self):
         self._require_up()
-        owned = [s.entry.record for s in self._stored.values() if s.entry.record.ownership in ownership.OWNED]
+        owned = [line.record for line in self.inside.view.lines.values() if line.owned]
         loads = tuple(
             OrderParamLoad(r.order_param, r.epoch, r.last_seq, r.bytes_total, r.acked_seq, r.last_seq - r.acked_seq, 0, 0.0)
             for r in owned
@@ -121,98 +115,81 @@ class MemoryShard:
 
     async def states(self):
         self._require_up()
-        for order_param in list(self._stored):
+        for order_param in self.inside.names():
             yield self.look(order_param)
 
     async def open(self, order_param, epoch):
-        return self._transition(order_param, lambda record, _: ownership.opened(record, epoch))
+        return self._changed(order_param, operations.transition(lambda record, _: ownership.opened(record, epoch)))
+
+    async def begin(self, order_param, migration_id, epoch):
+        return self._changed(order_param, operations.BeginImport(migration_id, epoch))
 
     async def pause(self, order_param, migration_id, epoch, lease_ms):
-        return self._transition(
-            order_param, lambda record, now_s: ownership.paused(record, migration_id, epoch, lease_ms, now_s)
-        )
+        return self._changed(order_param, operations.Pause(migration_id, epoch, lease_ms))
 
     async def copy_backlog(self, order_param, migration_id, epoch, source_endpoint, chunk_messages):
-        record = self._apply(order_param, operations.BeginImport(migration_id, epoch)).result
+        record = self._run(order_param, operations.BeginImport(migration_id, epoch))
         last_seq, messages, size = record.last_seq, 0, 0
         while True:
             await asyncio.sleep(0)
             chunk = self._peers[source_endpoint].exported(order_param, last_seq, chunk_messages)
             if not chunk:
                 break
-            imported = operations.ImportChunk(migration_id, epoch, chunk)
-            last_seq, new, new_bytes = self._apply(order_param, imported).result
+            last_seq, new, new_bytes = self._run(order_param, operations.ImportChunk(migration_id, epoch, chunk))
             messages, size = messages + new, size + new_bytes
             yield CopyProgress(last_seq, messages, size)
         yield CopyProgress(last_seq, messages, size)
 
-    async def seal(self, order_param, migration_id, epoch, destination):
-        moved_to = (destination.shard_id, destination.endpoint)
-        delivered_seq = self._of(order_param).delivered_seq
-        return self._apply(order_param, operations.Seal(migration_id, epoch, moved_to, delivered_seq)).result
+    async def seal(self, order_param, migration_id, epoch, destination, *, chained=False):
+        self._require_up()
+        ids = (order_param, migration_id, epoch, destination)
+        return _answered(lambda answer: self.inside.seal(*ids, answer, chained=chained))
 
     async def update_mapping(self, order_param, epoch, owner):
-        return self._transition(
-            order_param, lambda record, _: ownership.redirected(record, epoch, owner.shard_id, owner.endpoint)
-        )
+        ids = (epoch, owner.shard_id, owner.endpoint)
+        return self._changed(order_param, operations.transition(lambda record, _: ownership.redirected(record, *ids)))
 
     async def resume(self, order_param, migration_id, sealed):
-        self._apply(order_param, operations.Resume(migration_id, sealed))
-        return self.look(order_param)
+        return self._changed(order_param, operations.Resume(migration_id, sealed))
 
     async def drain(self, order_param, migration_id, chunk_messages):
         deleted = 0
-        while chunk := self._apply(order_param, operations.Drain(migration_id, chunk_messages)).result:
+        while chunk := self._run(order_param, operations.Drain(migration_id, chunk_messages)):
             deleted += chunk
             yield deleted
             await asyncio.sleep(0)
 
     async def abort(self, order_param, migration_id):
-        self._apply(order_param, operations.Abort(migration_id))
-        return self.look(order_param)
+        return self._changed(order_param, operations.Abort(migration_id))
 
     def exported(self, order_param, after_seq, limit):
-        """Return the next unacknowledged messages after a sequence."""
+        """Return the next unacknowledged messages after a sequence, in blocks."""
         self._require_up()
-        stored = self._of(order_param)
-        first = max(after_seq, stored.entry.record.acked_seq)
-        return [stored.messages[seq] for seq in sorted(stored.messages) if seq > first][:limit]
+        return self.inside.exported(order_param, after_seq, limit)
 
     # Parts
 
-    def _transition(self, order_param, step):
-        self._apply(order_param, operations.transition(step))
+    def _changed(self, order_param, operation):
+        self._run(order_param, operation)
         return self.look(order_param)
 
-    def _apply(self, order_param, operation):
+    def _run(self, order_param, operation):
         self._require_up()
-        stored = self._of(order_param)
-        now_s = self._clock.now_s()
-        effect = operation(stored.entry, Now(now_s, now_s))
-        if effect.wipe:
-            stored.messages.clear()
-            stored.delivered_seq = 0
-        producers = dict(effect.producers) if effect.wipe else {**stored.entry.producers, **effect.producers}
-        stored.messages.update({message.seq: message for message in effect.messages})
-        result = effect.result
-        if effect.trim is not None:
-            up_to, limit = effect.trim
-            doomed = [seq for seq in sorted(stored.messages) if seq <= up_to][:limit]
-            for seq in doomed:
-                del stored.messages[seq]
-            result = len(doomed)
-        stored.entry = Entry(effect.record, producers)
-        if effect.record.ownership is not Ownership.NONE or order_param in self._stored:
-            self._stored[order_param] = stored
-        return operations.Effect(result, effect.record)
+        return _answered(lambda answer: self.inside.run(order_param, operation, answer))
 
-    def _of(self, order_param):
-        return self._stored.get(order_param) or Stored(Entry(ownership.Record(order_param)))
-
-    def _settled(self, stored):
-        record = ownership.settled(stored.entry.record, self._clock.now_s())
-        return Entry(record, stored.entry.producers)
+    def _now(self):
+        return Now(self._clock.now_s(), self._clock.now_s())
 
     def _require_up(self):
         if not self.up:
             raise ShardUnavailableError(self.shard_id, self.endpoint, "stopped by the test")
+
+
+def _answered(call):
+    """Return what a call answers at once, or raise its error."""
+    answers = []
+    call(lambda result, error: answers.append((result, error)))
+    [(result, error)] = answers
+    if error is not None:
+        raise error
+    return result

@@ -8,7 +8,7 @@ import pytest
 
 from plb_ray.domain.migration import MigrationStep
 from plb_ray.errors import OutcomeUnknownError, ShardUnavailableError
-from plb_ray.migration import actions, protocol
+from plb_ray.migration import protocol, undoing
 from plb_ray.migration.ports import Ownership
 from plb_ray.queues.embedded import ownership
 from tests.migration.world import LEASE_S, Crash, World
@@ -127,7 +127,7 @@ async def test_lost_calls(fault):
 
 async def test_destination_dies_before_seal():
     """A destination that dies before SEAL leaves the order param on its source, and says where and why."""
-    for where in ("b.copy_backlog/within", "a.pause/after", "a.state/after"):
+    for where in ("b.copy_backlog/within", "journal.write/after", "a.pause/before"):
         world = await _ready()
         world.plan[where] = _stop(world, "b")
         record = await world.migrate("x", "a", "b")
@@ -162,7 +162,7 @@ async def test_shard_dies_after_seal(where, shard_id):
 
 async def test_source_lost_after_seal_is_not_needed():
     """Once SEALED is journaled the source's machine may be lost for good: the destination takes over from the journal."""
-    for where in ("mapping.compare_and_set/before", "mapping.compare_and_set/after", "b.resume/before"):
+    for where in ("mapping.compare_and_set/after", "b.resume/after", "a.update_mapping/before"):
         world = await _ready()
         world.plan[where] = Crash()
         with pytest.raises(Crash):
@@ -257,7 +257,7 @@ async def test_control_unknown_seal_taken_for_failure(monkeypatch):
     """Control: a protocol that rolls back on an unknown outcome of SEAL is caught by these checks."""
     broken = protocol._ROLLBACK | {(MigrationStep.SEALING, protocol.Event.FAILED)}
     monkeypatch.setattr(protocol, "_ROLLBACK", broken)
-    monkeypatch.setattr(actions, "source_event", lambda *_: protocol.Event.SOURCE_OTHER)  # undo asks the source as well
+    monkeypatch.setattr(undoing, "source_event", lambda *_: protocol.Event.SOURCE_OTHER)  # undo asks the source as well
     world = await _ready()
     world.plan["a.seal/after"] = OutcomeUnknownError("lost")
     await world.migrate("x", "a", "b")

@@ -65,9 +65,11 @@ def test_after_seal_nothing_is_undone(where):
 
 
 def test_unknown_seal_is_resolved_by_asking():
-    """A SEAL without an answer is neither undone nor believed: the source is asked until it answers."""
+    """A SEAL without an answer is neither undone nor believed: source and destination are asked until one of them knows."""
     assert step(at(S.SEALING), E.FAILED, "lost") == (at(S.SEALING), C.ASK_SOURCE)
-    assert step(at(S.SEALING), E.UNANSWERED, "away") == (at(S.SEALING), C.ASK_SOURCE)
+    assert step(at(S.SEALING), E.UNANSWERED, "away") == (at(S.SEALING), C.ASK_DESTINATION)
+    assert step(at(S.SEALING), E.LACKING, "importing") == (at(S.SEALING), C.ASK_SOURCE)
+    assert step(at(S.SEALING), E.DESTINATION_SERVES) == (at(S.MAPPED), C.REDIRECT)
     assert step(at(S.SEALING), E.SOURCE_SEALED) == (at(S.SEALED), C.SWITCH_MAPPING)
     assert step(at(S.SEALING), E.SOURCE_PAUSED) == (at(S.SEALING), C.SEAL)
     assert step(at(S.SEALING), E.SOURCE_OTHER, "active") == (at(S.SEALING, "at sealing: active"), C.UNDO)

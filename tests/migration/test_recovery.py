@@ -8,7 +8,7 @@ from plb_ray.domain.mapping import Mapping, Placement
 from plb_ray.domain.migration import MigrationStep
 from plb_ray.errors import StaleEpochError
 from plb_ray.migration import recovery
-from plb_ray.migration.actions import advance
+from plb_ray.migration.switching import advance
 from plb_ray.migration.ports import OrderParamState, Ownership
 from tests.migration.memory_stores import MemoryMapping
 from tests.migration.world import Crash, World
@@ -83,7 +83,7 @@ def test_unopened_first_placements():
 
 async def test_lost_journal_and_mapping():
     """With journal and mapping gone, the shards alone are enough: a committed migration is finished, the rest served."""
-    for where, moved in (("mapping.compare_and_set/before", True), ("b.resume/before", True), ("a.seal/before", False)):
+    for where, moved in (("a.seal/after", True), ("b.resume/before", True), ("a.seal/before", False)):
         world = World()
         coordinator = await world.start()
         for name in ("x", "y"):
@@ -108,7 +108,7 @@ async def test_journal_that_says_aborted_is_overruled():
     coordinator = await world.start()
     await coordinator.allocate("x", ["a"])
     world.produce("x", 6)
-    await _until_crash(world, world.migrate("x", "a", "b"), "mapping.compare_and_set/before")
+    await _until_crash(world, world.migrate("x", "a", "b"), "a.seal/after")
     record = await world.journal.get("m1")
     await world.journal.write(type(record)(**{**vars(record), "step": MigrationStep.ABORTED}))
     await world.start()

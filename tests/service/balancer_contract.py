@@ -10,8 +10,8 @@ import pickle
 import numpy as np
 import pytest
 
-from plb_ray.domain.migration import MigrationRequest
-from plb_ray.errors import MigrationConflictError, UnknownOrderParamError, UnknownShardError
+from plb_ray.domain.migration import MigrationRequest, MigrationStep
+from plb_ray.errors import MigrationConflictError, UnknownMigrationError, UnknownOrderParamError, UnknownShardError
 
 
 async def still(balancer):
@@ -76,6 +76,23 @@ class BalancerContract:
         assert first.migration_id == second.migration_id == "contract-4"
         listed = [each.migration_id for each in await balancer.migrations(1000)]
         assert listed.count("contract-4") == 1
+
+    async def test_a_migration_has_a_timeline(self, balancer):
+        """A migration is found by its id, and its timeline holds its steps in order, from the first one."""
+        placement, other = await still(balancer)
+        await balancer.migrate(MigrationRequest("contract-5", placement.order_param, placement.owner, other, "contract"))
+        record, timeline = await balancer.migration("contract-5"), await balancer.timeline("contract-5")
+        assert record.order_param == placement.order_param
+        assert timeline[0].step is MigrationStep.PREPARE
+        order = list(MigrationStep)
+        assert [each.step for each in timeline] == sorted((each.step for each in timeline), key=order.index)
+        assert {each.migration_id for each in timeline} == {"contract-5"}
+
+    async def test_unknown_migrations_are_refused(self, balancer):
+        """Asking for, or cancelling, a migration that does not exist says so."""
+        for ask in (balancer.migration, balancer.timeline, balancer.cancel):
+            with pytest.raises(UnknownMigrationError):
+                await ask("no such migration")
 
     async def test_answers_cross_process_borders(self, balancer):
         """Every picture can be pickled, as it must on its way through Ray."""

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
+from plb_ray.control.migration_meter import MigrationTotals, PauseHistogram
 from plb_ray.control.ports import TrainingStatus
 from plb_ray.control.views import (
     Admission,
@@ -19,12 +21,14 @@ from plb_ray.control.views import (
 )
 from plb_ray.domain.load import ResourceVector
 from plb_ray.domain.mapping import Mapping, Placement
-from plb_ray.domain.migration import MigrationRecord, MigrationRequest, MigrationStep
+from plb_ray.domain.migration import MigrationMode, MigrationRecord, MigrationRequest, MigrationStep
 from plb_ray.domain.plan import Move, Plan, PlanStatus, Termination
 from plb_ray.domain.rates import OrderParamForecast, TimeSeries
 from plb_ray.errors import (
     MigrationConflictError,
+    StaleEpochError,
     TooManyMigrationsError,
+    UnknownMigrationError,
     UnknownOrderParamError,
     UnknownShardError,
 )
@@ -73,6 +77,17 @@ def shard_view(shard_id: str, peak: float, headroom: float) -> ShardView:
     )
 
 
+def default_totals() -> MigrationTotals:
+    return MigrationTotals(
+        done={MigrationMode.COPY: 12},
+        rolled_back={MigrationMode.COPY: 1},
+        rolled_back_at={MigrationStep.PRECOPIED: 1},
+        messages_copied=5000,
+        bytes_copied=1_000_000,
+        pauses={MigrationMode.COPY: PauseHistogram().plus(8.0).plus(11.5).plus(31.5)},
+    )
+
+
 def default_status() -> BalancerStatus:
     peaks = {"shard-1": 0.62, "shard-2": 0.7, "shard-3": 0.97, "shard-4": 0.5}
     return BalancerStatus(
@@ -92,6 +107,7 @@ def default_status() -> BalancerStatus:
             TrainingStatus("medium", 1, 2, 0.64, message="epoch 64 of 100"),
         ),
         queue_endpoint="127.0.0.1:7070",
+        totals=default_totals(),
     )
 
 
@@ -156,7 +172,10 @@ def default_mapping() -> Mapping:
 
 @dataclass
 class FakeBalancer:
-    """See `Balancer`. `failing` maps a method's name to the error it raises."""
+    """See `Balancer`. `failing` maps a method's name to the error it raises.
+
+    `earlier` has what came before the newest record of a migration, `progress` what it has copied since that.
+    """
 
     status_now: BalancerStatus = field(default_factory=default_status)
     decision: Decision | None = field(default_factory=default_decision)
@@ -164,6 +183,8 @@ class FakeBalancer:
     placements: Mapping = field(default_factory=default_mapping)
     failing: dict[str, Exception] = field(default_factory=dict)
     requests: list[MigrationRequest] = field(default_factory=list)
+    earlier: dict[str, tuple[MigrationRecord, ...]] = field(default_factory=dict)
+    progress: dict[str, MigrationRecord] = field(default_factory=dict)
 
     def _maybe_fail(self, method: str) -> None:
         if method in self.failing:
@@ -209,6 +230,41 @@ class FakeBalancer:
         self._maybe_fail("migrations")
         return tuple(self.records[:limit])
 
+    async def migration(self, migration_id: str) -> MigrationRecord:
+        self._maybe_fail("migration")
+        if migration_id in self.progress:
+            return self.progress[migration_id]
+        return self._migration(migration_id)
+
+    async def timeline(self, migration_id: str) -> tuple[MigrationRecord, ...]:
+        self._maybe_fail("timeline")
+        return (*self.earlier.get(migration_id, ()), self._migration(migration_id))
+
+    async def cancel(self, migration_id: str) -> MigrationRecord:
+        self._maybe_fail("cancel")
+        record = self._migration(migration_id)
+        if record.step in (MigrationStep.PREPARE, MigrationStep.PRECOPIED, MigrationStep.PAUSED):
+            self.advance(migration_id, error=f"at {record.step}: cancelled on request")
+            return self.advance(migration_id, step=MigrationStep.ABORTED, finished_s=NOW_S)
+        if record.step is not MigrationStep.ABORTED:
+            raise StaleEpochError(record.order_param, given=record.epoch, current=record.epoch + 1)
+        return record
+
+    def advance(self, migration_id: str, **change: Any) -> MigrationRecord:
+        """Give a migration its next record."""
+        record = self._migration(migration_id)
+        self.earlier[migration_id] = (*self.earlier.get(migration_id, ()), record)
+        self.progress.pop(migration_id, None)
+        changed = replace(record, **{"at_s": NOW_S, **change})
+        self.records[self.records.index(record)] = changed
+        return changed
+
+    def _migration(self, migration_id: str) -> MigrationRecord:
+        found = next((each for each in self.records if each.migration_id == migration_id), None)
+        if found is None:
+            raise UnknownMigrationError(migration_id)
+        return found
+
     async def migrate(self, request: MigrationRequest) -> MigrationRecord:
         self._maybe_fail("migrate")
         joined = next((each for each in self.records if each.migration_id == request.request_id), None)
@@ -225,6 +281,8 @@ class FakeBalancer:
             MigrationStep.PREPARE,
             request.reason,
             NOW_S,
+            mode=request.mode,
+            at_s=NOW_S,
         )
         self.records.insert(0, made)
         return made

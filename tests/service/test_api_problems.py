@@ -17,6 +17,7 @@ INSTANCES = [
     errors.UnknownOrderParamError("a"),
     errors.UnknownShardError("s"),
     errors.UnknownMigrationError("m"),
+    errors.NotTheHolderError("a", "c"),
     errors.PortInUseError("127.0.0.1:1", "x"),
     errors.MigrationConflictError("c"),
     errors.SequenceGapError("p", 3),
@@ -49,6 +50,7 @@ EXPECTED = {
     "STALE_EPOCH": 409,
     "LEASE_EXPIRED": 409,
     "NOT_THE_OWNER": 409,
+    "NOT_THE_HOLDER": 409,
     "ROLLED_BACK": 409,
     "OUTCOME_UNKNOWN": 503,
 }

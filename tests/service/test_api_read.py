@@ -130,7 +130,12 @@ async def test_metrics_tell_the_state(http, balancer):
     samples = _samples((await http.get("/metrics")).text)
     assert samples["plb_up",] == 1
     assert samples["plb_ticks_total",] == 85
-    assert samples["plb_migrations_total", ("outcome", "rolled_back")] == 1
+    assert samples["plb_migrations_total", ("mode", "copy"), ("outcome", "rolled_back")] == 1
+    assert samples["plb_migrations_total", ("mode", "chain"), ("outcome", "done")] == 0
+    assert samples["plb_migration_rollbacks_total", ("step", "precopied")] == 1
+    assert samples["plb_migration_messages_copied_total",] == 5000
+    assert samples["plb_migration_bytes_copied_total",] == 1_000_000
+    assert samples["plb_migrations_active",] == 1
     assert samples["plb_mode", ("mode", Mode.PREDICTIVE.value)] == 1
     assert samples["plb_mode", ("mode", Mode.STATIC.value)] == 0
     assert samples["plb_shard_up", ("shard", "shard-1")] == 0
@@ -138,6 +143,20 @@ async def test_metrics_tell_the_state(http, balancer):
     assert samples["plb_shard_forecast_peak_ratio", ("resource", "cpu_cores"), ("shard", "shard-3")] > 1
     assert ("plb_shard_congestion_in_seconds", ("shard", "shard-3")) in samples
     assert ("plb_shard_congestion_in_seconds", ("shard", "shard-4")) not in samples
+
+
+async def test_pauses_are_a_histogram(http):
+    """Each bucket counts the pauses up to its bound in seconds; sum and count are those of all, per mode."""
+    samples = _samples((await http.get("/metrics")).text)
+    buckets = {
+        dict(labels)["le"]: value
+        for (name, *labels), value in samples.items()
+        if name == "plb_migration_pause_seconds_bucket" and dict(labels)["mode"] == "copy"
+    }
+    assert [buckets[bound] for bound in ("0.005", "0.01", "0.02", "0.03", "0.05", "+Inf")] == [0, 1, 2, 2, 3, 3]
+    assert samples["plb_migration_pause_seconds_sum", ("mode", "copy")] == 0.051
+    assert samples["plb_migration_pause_seconds_count", ("mode", "copy")] == 3
+    assert samples["plb_migration_pause_seconds_count", ("mode", "chain")] == 0
 
 
 async def test_metrics_never_grow_with_order_params_or_paths(http):

@@ -10,6 +10,7 @@ from fake_balancer import NAMES, SHARDS, FakeBalancer
 
 from plb_ray.control.views import Mode
 from plb_ray.domain.mapping import Mapping
+from plb_ray.domain.migration import MigrationMode, MigrationStep
 from plb_ray.errors import ControlUnavailableError
 from service.api.app import create_app
 from service.api.static import DASHBOARD
@@ -95,6 +96,24 @@ async def test_page_shows_the_whole(tmp_path):
     assert "rolled back" in page.dom
     assert "networks" in _words(page.dom, "training")
     assert "shard-3 congestion foreseen" in _words(page.dom, "announcer")
+
+
+@in_browser
+async def test_migrations_show_mode_progress_and_pause(tmp_path):
+    """A copy shows its share and how long it takes, a chained migration that its backlog stays; a lasting pause is said."""
+    balancer = FakeBalancer()
+    balancer.advance("85-JFK-ATL", messages_copied=150_000, lag_messages=50_000, eta_s=3.4)
+    chained = replace(balancer.records[0], migration_id="86", mode=MigrationMode.CHAIN, step=MigrationStep.SEALING)
+    balancer.records.insert(0, chained)
+    page = await _open(balancer, tmp_path)
+    assert page.console == ()
+    rows = {row[0]: re.sub(r"<[^>]+>", " ", row[1]) for row in re.findall(r'data-migration="([^"]+)">(.*?)</li>', page.dom)}
+    assert "150K copied, 75 %, 3.4 s left" in rows["85-JFK-ATL"]
+    assert "not paused" in rows["85-JFK-ATL"]
+    assert "chained" not in rows["85-JFK-ATL"]
+    for words in ("chained", "backlog stays", "paused now"):
+        assert words in rows["86"]
+    assert "paused 8 ms" in rows["84-JFK-ATL"]
 
 
 @in_browser

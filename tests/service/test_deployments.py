@@ -14,7 +14,7 @@ from test_api_problems import INSTANCES
 
 from plb_ray.clock import monotonic_s
 from plb_ray.cluster.runtime import start_ray, stop_ray
-from plb_ray.domain.migration import MigrationRequest
+from plb_ray.domain.migration import MigrationRequest, MigrationStep
 from plb_ray.errors import ControlUnavailableError, OutcomeUnknownError, PlbError, PortInUseError, UnknownOrderParamError
 from service.ports import claim_port
 
@@ -106,6 +106,9 @@ async def test_every_method_passes_through(named):
     owner = (await balancer.mapping()).placements["LGA-ATL"].owner
     request = MigrationRequest("r1", "LGA-ATL", owner, "shard-2", "why")
     assert (await balancer.migrate(request)).migration_id == "r1"
+    assert (await balancer.migration("r1")).reason == "why"
+    assert (await balancer.cancel("r1")).step is MigrationStep.ABORTED
+    assert [record.step.value for record in await balancer.timeline("r1")] == ["prepare", "prepare", "aborted"]
 
 
 async def test_no_actor_is_unavailable(ray_here):
@@ -140,6 +143,8 @@ async def test_a_migration_that_dies_under_way(ray_here):
         await balancer.status()
     with pytest.raises(OutcomeUnknownError, match="r1"):
         await balancer.migrate(request)
+    with pytest.raises(ControlUnavailableError):
+        await balancer.migration("r1")
 
 
 async def test_the_service_on_ray_serve(named, capfd):

@@ -52,8 +52,9 @@ class RealShard:
         found = await self.call("Poll", request)
         return {batch.order_param: [message.seq for message in batch.messages] for batch in found.batches}
 
-    async def ack(self, order_param, seq, epoch=1):
-        return await self.call("Ack", pb.AckRequest(order_param=order_param, epoch=epoch, up_to_seq=seq))
+    async def ack(self, order_param, seq, epoch=1, consumer="c"):
+        request = pb.AckRequest(order_param=order_param, epoch=epoch, up_to_seq=seq, consumer=consumer)
+        return await self.call("Ack", request)
 
 
 @contextlib.asynccontextmanager

@@ -7,18 +7,21 @@ import pytest
 from plb_ray import errors
 from plb_ray.migration.ports import Ownership, ProducerState, SealRecord
 from plb_ray.queues.embedded import ownership
-from plb_ray.queues.embedded.operations import seal_record
 from plb_ray.queues.embedded.ownership import Command, Record
+from plb_ray.queues.embedded.sealing import SealOrder, confirmed, seal_record, sealed
 
 NOW_S = 100.0
 DESTINATION = ("shard-b", "host-b:1")
 
+ORDER = SealOrder("m1", 3, DESTINATION, 6, own_endpoint="host-a:1", holder="c", hold_no=5)
 ACTIVE = Record("K", Ownership.ACTIVE, epoch=3, last_seq=9, acked_seq=4, bytes_total=90)
+PAUSED = ownership.paused(ACTIVE, "m1", 3, 1000, NOW_S)
+SEALED, _ = sealed(PAUSED, ORDER)
 RECORDS = {
     Ownership.NONE: Record("K"),
     Ownership.ACTIVE: ACTIVE,
-    Ownership.PAUSED: ownership.paused(ACTIVE, "m1", 3, 1000, NOW_S),
-    Ownership.SEALED: ownership.sealed(ownership.paused(ACTIVE, "m1", 3, 1000, NOW_S), "m1", 3, DESTINATION, 6),
+    Ownership.PAUSED: PAUSED,
+    Ownership.SEALED: SEALED,
     Ownership.IMPORTING: ownership.importing(Record("K"), "m1", 3),
 }
 SEAL = SealRecord("K", "m1", 4, final_seq=9, acked_seq=4, delivered_seq=6, bytes_total=90, producers=())
@@ -33,9 +36,9 @@ def attempt(command, record):
         case Command.PAUSE:
             return ownership.paused(record, "m1", 3, 1000, NOW_S)
         case Command.SEAL:
-            return ownership.sealed(record, "m1", 3, DESTINATION, 6)
+            return sealed(record, ORDER)[0]
         case Command.BEGIN:
-            return ownership.importing(record, "m2", 5)
+            return ownership.importing(replace(record, handed_over=True), "m2", 5)
         case Command.RESUME:
             return ownership.resumed(replace(record, last_seq=9), "m1", SEAL)
         case Command.ABORT:
@@ -66,7 +69,7 @@ UNCHANGED = {
     (Command.ABORT, Ownership.NONE),
     (Command.ABORT, Ownership.ACTIVE),
 }
-EVERY_PAIR = [(command, state) for command in Command for state in Ownership]
+EVERY_PAIR = [(command, state) for command in Command for state in RECORDS]
 
 
 @pytest.mark.parametrize(("command", "state"), EVERY_PAIR)
@@ -100,7 +103,7 @@ def test_late_seal_is_refused():
     """A seal that comes when the lease is over gets LEASE_EXPIRED, not the order param."""
     late = ownership.settled(RECORDS[Ownership.PAUSED], NOW_S + 1.0)
     with pytest.raises(errors.LeaseExpiredError):
-        ownership.sealed(late, "m1", 3, DESTINATION, 6)
+        sealed(late, ORDER)
 
 
 def test_no_pause_survives_a_restart_but_a_seal_does():
@@ -121,7 +124,7 @@ def test_another_migration_gets_no_hold():
     with pytest.raises(errors.MigrationConflictError):
         ownership.paused(record, "m2", 3, 1000, NOW_S)
     with pytest.raises(errors.MigrationConflictError):
-        ownership.sealed(record, "m2", 3, DESTINATION, 6)
+        sealed(record, replace(ORDER, migration_id="m2"))
     assert ownership.aborted(record, "m2") is record
 
 
@@ -132,7 +135,7 @@ def test_wrong_epoch_is_fenced(epoch):
         lambda: ownership.require(ACTIVE, epoch, append=True),
         lambda: ownership.require(ACTIVE, epoch, append=False),
         lambda: ownership.paused(ACTIVE, "m1", epoch, 1000, NOW_S),
-        lambda: ownership.sealed(RECORDS[Ownership.PAUSED], "m1", epoch, DESTINATION, 6),
+        lambda: sealed(PAUSED, replace(ORDER, epoch=epoch)),
         lambda: ownership.opened(ACTIVE, epoch),
     ):
         with pytest.raises(errors.StaleEpochError) as caught:
@@ -204,7 +207,7 @@ def test_abort_of_a_committed_resume_is_refused():
 
 def test_order_param_comes_back_and_the_abort_restores_its_tombstone():
     """A shard may import what it once gave away; if that is undone, it redirects as before."""
-    back = ownership.importing(RECORDS[Ownership.SEALED], "m9", 6)
+    back = ownership.importing(confirmed(SEALED, "m1"), "m9", 6)
     assert (back.ownership, back.epoch, back.last_seq) == (Ownership.IMPORTING, 7, 0)
     restored = ownership.aborted(back, "m9")
     assert (restored.ownership, restored.moved_to_shard, restored.moved_epoch) == (Ownership.SEALED, "shard-b", 4)
@@ -242,8 +245,37 @@ def test_mapping_updates_follow_the_newest_epoch():
         ownership.redirected(ACTIVE, 4, "shard-c", "host-c:1")
 
 
+def test_only_its_own_migration_confirms_a_hand_over():
+    """A seal is handed over when its migration or a mapping update says so; not another one's."""
+    assert not SEALED.handed_over
+    assert confirmed(SEALED, "m1").handed_over
+    assert confirmed(SEALED, "m2") is SEALED
+    assert ownership.redirected(SEALED, 4, *DESTINATION).handed_over
+    assert ownership.redirected(SEALED, 3, *DESTINATION) is SEALED
+    assert confirmed(ACTIVE, "") is ACTIVE
+
+
+def test_what_is_not_handed_over_is_not_wiped_by_an_import():
+    """While nobody knows that the destination serves, an import that would wipe the only copy waits."""
+    for epoch in (4, 9):
+        with pytest.raises(errors.RetryableError):
+            ownership.importing(SEALED, "m9", epoch)
+        assert ownership.importing(confirmed(SEALED, "m1"), "m9", epoch).epoch == epoch + 1
+
+
+def test_order_param_that_comes_back_redirects_whom_its_old_owner_served():
+    """During an import, calls under an epoch from before the old owner left are redirected, newer ones wait."""
+    back = ownership.importing(confirmed(SEALED, "m1"), "m9", 6)
+    with pytest.raises(errors.MovedError):
+        ownership.require(back, 3, append=False)
+    with pytest.raises(errors.PausedError):
+        ownership.require(back, 7, append=True)
+
+
 def test_producers_of_a_seal_are_complete():
-    """A seal names every producer with its last number and sequence."""
-    record = seal_record(RECORDS[Ownership.SEALED], {"p": (5, 9), "o": (4, 8)})
-    assert record.producers == (ProducerState("o", 4, 8), ProducerState("p", 5, 9))
+    """A seal names its producers, bounds, cursor and epoch."""
+    producers = (ProducerState("o", 4, 8), ProducerState("p", 5, 9))
+    record = seal_record(SEALED, producers)
+    assert record.producers == producers
     assert (record.final_seq, record.acked_seq, record.delivered_seq, record.epoch) == (9, 4, 6, 4)
+    assert not record.behind

@@ -8,7 +8,7 @@ import pytest
 from plb_ray import errors
 from plb_ray.domain.mapping import Placement
 from plb_ray.queues.client import Located, Producer
-from plb_ray.queues.routes import Lane
+from plb_ray.queues.routes import Lane, paused_backoff_s
 from tests.shard.scripted_shard import ScriptedStubs, broken, refused, stored
 
 
@@ -17,8 +17,10 @@ class OneShard:
 
     def __init__(self):
         self.refusal = None
+        self.asked = 0
 
     async def resolve(self, order_param, *, create=False):  # noqa: ARG002 - the protocol's
+        self.asked += 1
         if self.refusal is not None:
             raise self.refusal
         return Located(Placement(order_param, ("shard-0",), 1), ("nowhere:1",))
@@ -82,6 +84,35 @@ async def test_refusing_resolver_frees_nothing_that_may_be_stored():
         await sent
     assert {first for first, _ in shard.seen} == {1}
     await producer.close()
+
+
+async def test_redirects_are_followed_at_once_even_after_a_pause():
+    """A pause that ends in a move costs no waiting: the first answer that names the new owner is acted upon at once."""
+    paused = [refused(errors.PausedError("K"))] * 3
+    producer, shard = scripted(*paused, refused(errors.MovedError("K", "shard-1", "there:1", 2)), stored())
+    loop, waits = asyncio.get_running_loop(), []
+    call_later = loop.call_later
+    loop.call_later = lambda delay_s, *call: waits.append((delay_s, call[0])) or call_later(delay_s, *call)
+    receipt = await producer.send("K", [b"a"])
+    assert (receipt.shard_id, receipt.epoch) == ("shard-1", 2)
+    assert [delay_s for delay_s, call in waits if call == producer._go_on] == [0.001] * 3
+    assert len(shard.seen) == 5
+    await producer.close()
+
+
+async def test_a_redirect_that_is_no_news_is_not_followed():
+    """A tombstone that is older than what the producer knows has it ask the resolver, with a delay: no endless ping-pong."""
+    producer, _ = scripted(refused(errors.MovedError("K", "shard-1", "there:1", 1)), stored())
+    assert (await producer.send("K", [b"a"])).shard_id == "shard-0"
+    assert producer._resolver.asked == 2
+    await producer.close()
+
+
+def test_pauses_are_tried_again_at_once_unless_the_shard_says_they_are_long():
+    """A short pause is tried every millisecond, then less and less often; a long one when the shard says."""
+    short = [paused_backoff_s(attempt, 2) for attempt in (1, 10, 11, 100, 1000)]
+    assert short == [0.001, 0.001, 0.004, 0.1, 0.1]
+    assert [paused_backoff_s(attempt, 50) for attempt in (1, 10, 30)] == [0.05, 0.1, 0.1]
 
 
 @pytest.mark.parametrize(

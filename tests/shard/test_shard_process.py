@@ -12,6 +12,7 @@ from google.rpc import status_pb2
 from plb_ray import errors
 from plb_ray.clock import monotonic_s
 from plb_ray.migration.ports import Ownership
+from plb_ray.queues.embedded.blocks import Block
 from plb_ray.queues.embedded.process import ShardProcess
 from plb_ray.queues.embedded.shard import ShardOptions
 from plb_ray.rpc.channel import MAX_PAYLOAD_BYTES
@@ -212,14 +213,14 @@ async def test_import_is_the_push_form_of_the_copy(tmp_path):
     """Pushed chunks arrive like pulled ones, and a repeated push adds nothing."""
     async with real_shards(tmp_path, 2) as [source, destination]:
         await source.control.open("K", 1)
-        await source.append("K", 1, [b"x"] * 25)
+        for first in (1, 11, 21):
+            await source.append("K", first, [b"x"] * (10 if first < 21 else 5))
         export = ShardDataStub(source.channel).Export(pb.ExportRequest(order_param="K", chunk_messages=10))
         exported = [chunk async for chunk in export]
-        assert [len(chunk.messages) for chunk in exported] == [10, 10, 5]
+        assert [len(Block.parse(data)) for chunk in exported for data in chunk.blocks] == [10, 10, 5]
+        assert [(chunk.last_seq, chunk.acked_seq) for chunk in exported] == [(25, 0)] * 4
         for expected in (25, 0):
-            chunks = [
-                pb.ImportChunk(order_param="K", migration_id="m", epoch=1, messages=chunk.messages) for chunk in exported
-            ]
+            chunks = [pb.ImportChunk(order_param="K", migration_id="m", epoch=1, blocks=chunk.blocks) for chunk in exported]
             call = ShardDataStub(destination.channel).Import(iter(chunks), timeout=5)
             progress = await answer(call, destination.peer, mutating=True)
             assert (progress.last_seq, progress.messages) == (25, expected)

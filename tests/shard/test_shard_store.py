@@ -8,6 +8,7 @@ import pytest
 from plb_ray import errors
 from plb_ray.migration.ports import Ownership
 from plb_ray.queues.embedded import ownership
+from plb_ray.queues.embedded.blocks import Block
 from plb_ray.queues.embedded.delivery import Limits
 from plb_ray.queues.embedded.operations import (
     Abort,
@@ -16,16 +17,18 @@ from plb_ray.queues.embedded.operations import (
     BeginImport,
     Drain,
     ImportChunk,
+    Pause,
     Resume,
     Seal,
-    StoredMessage,
     transition,
 )
+from plb_ray.queues.embedded.sealing import SealOrder
 from plb_ray.queues.embedded.shard import Shard, ShardOptions
 
 MANY = Limits(10_000, 1 << 30)
 OPEN = transition(lambda record, _: ownership.opened(record, 1))
-PAUSE = transition(lambda record, now_s: ownership.paused(record, "m", 1, 60_000, now_s))
+PAUSE = Pause("m", 1, 60_000)
+SEAL = Seal(SealOrder("m", 1, ("b", "host:1"), 0))
 
 
 @contextlib.asynccontextmanager
@@ -37,9 +40,11 @@ async def opened(directory, **options):
         await shard.close()
 
 
-async def fill(shard, name="K", count=10, size=10):
+async def fill(shard, name="K", count=10, size=10, batch=10):
+    """Store `count` messages in blocks of `batch`."""
     await shard.run(name, OPEN)
-    return await shard.append(name, Append(1, "p", 1, tuple(b"x" * size for _ in range(count))))
+    payloads = (b"x" * size,) * batch
+    await asyncio.gather(*(shard.append(name, Append(1, "p", first, payloads)) for first in range(1, count + 1, batch)))
 
 
 async def consumed(shard, consumer="c", names=()):
@@ -48,7 +53,8 @@ async def consumed(shard, consumer="c", names=()):
 
 
 def rows(shard):
-    return shard._database._connection.execute("SELECT count(*) FROM message").fetchone()[0]
+    """Count the messages on disk."""
+    return shard._database._connection.execute("SELECT total(last_seq - first_seq + 1) FROM block").fetchone()[0]
 
 
 async def until(condition):
@@ -91,12 +97,12 @@ async def test_restart_ends_a_pause_and_keeps_a_seal(tmp_path):
         await fill(shard, "L")
         await shard.run("K", PAUSE)
         await shard.run("L", PAUSE)
-        sealed = await shard.run("L", Seal("m", 1, ("b", "host:1"), 0))
+        sealed = await shard.run("L", SEAL)
     async with opened(tmp_path) as shard:
         assert shard.record("K").ownership is Ownership.ACTIVE
         with pytest.raises(errors.LeaseExpiredError):
-            await shard.run("K", Seal("m", 1, ("b", "host:1"), 0))
-        assert await shard.run("L", Seal("m", 1, ("b", "host:1"), 5)) == sealed
+            await shard.run("K", SEAL)
+        assert await shard.run("L", SEAL) == sealed
         with pytest.raises(errors.MovedError):
             await shard.append("L", Append(1, "p", 11, (b"x",)))
 
@@ -123,17 +129,19 @@ async def test_full_disk_refuses_and_restores(tmp_path):
 
 
 async def test_acknowledged_messages_are_deleted_in_the_background(tmp_path):
-    """Acks return without deleting; the rows go in chunks soon after, and only those."""
+    """Acks return without deleting; the blocks go in chunks soon after, and only those of which all is acknowledged."""
     async with opened(tmp_path) as shard:
         await fill(shard, count=2000)
         await shard.run("K", Ack(1, 1990))
         await until(lambda: rows(shard) == 10)
-        assert await consumed(shard) == {"K": list(range(1991, 2001))}
+        await shard.run("K", Ack(1, 1995))
+        assert await consumed(shard) == {"K": list(range(1996, 2001))}
+        assert rows(shard) == 10
 
 
 async def test_wiped_imports_leave_nothing_behind(tmp_path):
     """An aborted import's messages are deleted, also when the process ends before that is done."""
-    chunk = [StoredMessage(seq, "p", seq, b"x", 1.0) for seq in range(1, 1001)]
+    chunk = [Block.appended(first, "p", first, (b"x",) * 100, 1.0) for first in range(1, 1001, 100)]
     async with opened(tmp_path) as shard:
         await shard.run("K", BeginImport("m", 1))
         await shard.run("K", ImportChunk("m", 1, chunk))
@@ -148,20 +156,18 @@ async def test_a_newer_migration_starts_from_nothing(tmp_path):
     """The first call of another migration wipes what an older one has copied, and its own copy resumes with all messages."""
     async with opened(tmp_path / "source") as source, opened(tmp_path / "target") as target:
         await fill(source, count=20)
-        stored = [message async for chunk in source.export("K", 1, 20, 7, 1 << 20) for message in chunk]
+        stored = [block async for chunk in source.export("K", 1, 20, 7) for block in chunk]
         await target.run("K", BeginImport("old", 1))
-        await target.run("K", ImportChunk("old", 1, stored[:5]))
+        await target.run("K", ImportChunk("old", 1, [stored[0].part(1, 5)]))
         await source.run("K", PAUSE)
         record = await target.run("K", BeginImport("m", 1))
         assert record.last_seq == 0
         await target.run("K", ImportChunk("m", 1, stored))
-        sealed = await source.run("K", Seal("m", 1, ("target", "host:1"), 0))
+        sealed = await source.run("K", SEAL)
         await target.run("K", Resume("m", sealed))
         assert await consumed(target) == {"K": list(range(1, 21))}
         assert await target.append("K", Append(2, "p", 20, (b"x" * 10,))) == (20, True)
-        assert await source.run("K", Drain("m", 15)) == 15
-        assert await source.run("K", Drain("m", 15)) == 5
-        assert await source.run("K", Drain("m", 15)) == 0
+        assert [await source.run("K", Drain("m", 7)) for _ in range(3)] == [10, 10, 0]
 
 
 async def test_long_poll_wakes_up_for_the_first_message(tmp_path):

@@ -8,6 +8,7 @@ import pytest
 from plb_ray import errors
 from plb_ray.migration.ports import Ownership
 from plb_ray.queues.embedded import messages, ownership
+from plb_ray.queues.embedded.blocks import Block
 from plb_ray.queues.embedded.control import ControlService
 from plb_ray.queues.embedded.data import DataService
 from plb_ray.queues.embedded.operations import look, transition
@@ -30,7 +31,8 @@ RESUME = pb.ResumeRequest(
 
 
 async def chunks():
-    yield pb.ImportChunk(order_param="K", migration_id="m", epoch=1, messages=[pb.Message(seq=HUGE)])
+    huge = Block.appended(HUGE, "p", 1, (b"x",), 1.0)
+    yield pb.ImportChunk(order_param="K", migration_id="m", epoch=1, blocks=[huge.data])
 
 
 async def test_huge_numbers_are_refused_at_the_border(tmp_path):

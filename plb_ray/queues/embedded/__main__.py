@@ -13,6 +13,7 @@ import contextlib
 import gc
 import logging
 import signal
+import socket
 import sqlite3
 import sys
 from pathlib import Path
@@ -49,6 +50,7 @@ async def _serve(parsed: argparse.Namespace) -> int:
     try:
         services = {"ShardControl": ControlService(shard), "ShardData": DataService(shard)}
         server = await start_server(parsed.listen, services, f"shard {parsed.shard_id}")
+        shard.endpoint = parsed.advertise or _reachable(server.endpoint)
         try:
             gc.freeze()  # what lives for ever need not be looked at again
             print(f"ready {server.endpoint}", flush=True)  # noqa: T201 - the promise of this process
@@ -67,12 +69,19 @@ def _shard(parsed: argparse.Namespace) -> Shard:
         service_rate_per_s=parsed.service_rate,
         memory_bytes=parsed.memory_bytes,
         io_bytes_per_s=parsed.io_bytes_per_s,
-        ack_timeout_s=parsed.ack_timeout_s,
+        consumer_lease_s=parsed.consumer_lease_s,
+        copy_bytes_per_s=parsed.copy_bytes_per_s,
     )
     try:
         return Shard(options)
     except (OSError, sqlite3.Error) as error:
         raise BadInputError(f"shard {parsed.shard_id} cannot use the data in {parsed.data}: {error}") from error
+
+
+def _reachable(endpoint: str) -> str:
+    """Return where other shards reach one that listens there: not at a wildcard, which is themselves to them."""
+    host, _, port = endpoint.rpartition(":")
+    return f"{socket.gethostname()}:{port}" if host in ("0.0.0.0", "[::]", "::") else endpoint  # noqa: S104 - not bound
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
@@ -100,11 +109,17 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m plb_ray.queues.embedded", description="One embedded queue server.")
     parser.add_argument("--shard-id", required=True, help="its name in the mapping")
     parser.add_argument("--listen", default="127.0.0.1:0", help="host:port; port 0 takes a free one")
+    parser.add_argument("--advertise", default="", help="host:port where other shards reach it; as it listens if not given")
     parser.add_argument("--data", required=True, type=Path, help="directory of its database")
     parser.add_argument("--service-rate", type=_not_negative, default=0.0, help="messages per second; 0: not capped")
     parser.add_argument("--memory-bytes", type=_not_negative, default=0.0, help="capacity; 0: the machine's")
     parser.add_argument("--io-bytes-per-s", type=_not_negative, default=0.0, help="capacity; 0: a common disk's")
-    parser.add_argument("--ack-timeout-s", type=_not_negative, default=30.0, help="until redelivery")
+    parser.add_argument(
+        "--consumer-lease-s", type=_not_negative, default=10.0, help="a consumer silent for so long loses what it holds"
+    )
+    parser.add_argument(
+        "--copy-bytes-per-s", type=_not_negative, default=0.0, help="most that backlogs are copied at; 0: by latency alone"
+    )
     parser.add_argument("--parent", action="store_true", help="stop when standard input ends")
     return parser
 

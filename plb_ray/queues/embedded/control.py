@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from plb_ray.errors import BadInputError
 from plb_ray.migration.ports import CopyProgress
 from plb_ray.queues.embedded import messages, operations, ownership
+from plb_ray.queues.embedded.holding import MAX_HOLD_NO
 from plb_ray.rpc import convert
-from plb_ray.rpc.channel import open_channel
 from plb_ray.rpc.errors import Peer, answers
 from plb_ray.rpc.v1 import queue_pb2 as pb
 from plb_ray.rpc.v1.queue_pb2_grpc import ShardControlServicer, ShardDataStub
@@ -42,15 +42,28 @@ class ControlService(ShardControlServicer):
         return self._state(await self._shard.run(messages.name_of(request.order_param), operations.look))
 
     async def ListOrderParamStates(self, request: Any, context: Any) -> AsyncIterator[pb.OrderParamState]:
-        for order_param in tuple(self._shard.view.lines):
+        for order_param in self._shard.view.names():
             yield self._state(self._shard.record(order_param))
 
     async def Open(self, request: Any, context: Any) -> pb.OrderParamState:
         return await self._change(request, lambda record, _: ownership.opened(record, request.epoch))
 
     async def Pause(self, request: Any, context: Any) -> pb.OrderParamState:
-        ids = (request.migration_id, request.epoch, request.lease_ms)
-        return await self._change(request, lambda record, now_s: ownership.paused(record, *ids, now_s))
+        name = messages.name_of(messages.bounded(request).order_param)
+        pause = operations.Pause(request.migration_id, request.epoch, request.lease_ms)
+        return self._state(await self._shard.run(name, pause))
+
+    async def Begin(self, request: Any, context: Any) -> pb.OrderParamState:
+        name = messages.name_of(messages.bounded(request).order_param)
+        begin = operations.BeginImport(request.migration_id, request.epoch)
+        return self._state(await self._shard.run(name, begin))
+
+    async def Advance(self, request: Any, context: Any) -> pb.OrderParamState:
+        name = messages.name_of(messages.bounded(request).order_param)
+        if request.epoch < 1 or request.hold_no > MAX_HOLD_NO:
+            raise BadInputError(f"an advance of {name!r} needs an epoch, and a hold_no of {MAX_HOLD_NO} at most")
+        await self._shard.advance(name, request.epoch, request.hold_no)
+        return self._state(await self._shard.run(name, operations.look))
 
     async def UpdateMapping(self, request: Any, context: Any) -> pb.OrderParamState:
         owner = (request.epoch, request.shard_id, request.endpoint)
@@ -61,12 +74,13 @@ class ControlService(ShardControlServicer):
         if not request.destination_shard or not request.destination_endpoint:
             raise BadInputError(f"the seal of {name!r} needs the destination's shard id and endpoint")
         moved_to = (request.destination_shard, request.destination_endpoint)
-        return convert.seal_to_pb(await self._shard.seal(name, request.migration_id, request.epoch, moved_to))
+        ids = (request.migration_id, request.epoch)
+        return convert.seal_to_pb(await self._shard.seal(name, *ids, moved_to, chained=request.chained))
 
     async def Resume(self, request: Any, context: Any) -> pb.OrderParamState:
-        messages.bounded(request)
-        resume = operations.Resume(request.migration_id, convert.seal_from_pb(request.sealed))
-        return self._state(await self._shard.run(messages.name_of(request.order_param), resume))
+        name = messages.name_of(request.order_param)
+        resume = operations.Resume(request.migration_id, messages.seal_of(request))
+        return self._state(await self._shard.run(name, resume))
 
     async def Abort(self, request: Any, context: Any) -> pb.OrderParamState:
         abort = operations.Abort(request.migration_id)
@@ -88,10 +102,12 @@ class ControlService(ShardControlServicer):
         record: Record = await self._shard.run(name, begin)
         progress = CopyProgress(record.last_seq, 0, 0)
         async for chunk in self._exported(request, record.last_seq):
-            stored = [messages.message_from_pb(message) for message in messages.bounded(chunk).messages]
-            step = operations.ImportChunk(request.migration_id, request.epoch, stored)
+            blocks = messages.blocks_of(messages.bounded(chunk))
+            await self._shard.pace.spend(sum(block.payload_bytes for block in blocks))
+            step = operations.ImportChunk(request.migration_id, request.epoch, blocks, progress.last_seq)
             last_seq, count, size = await self._shard.run(name, step)
-            progress = CopyProgress(last_seq, progress.messages + count, progress.bytes + size)
+            left = max(0, chunk.last_seq - max(last_seq, chunk.acked_seq))
+            progress = CopyProgress(last_seq, progress.messages + count, progress.bytes + size, left)
             yield convert.progress_to_pb(progress)
         yield convert.progress_to_pb(progress)
 
@@ -103,14 +119,14 @@ class ControlService(ShardControlServicer):
             chunk_messages=request.chunk_messages,
             migration_id=request.migration_id,
         )
-        async with open_channel(source) as channel:
-            stub: Any = ShardDataStub(channel)
-            async for chunk in answers(stub.Export(call), Peer("source", source), mutating=False):
-                yield chunk
+        stub: Any = ShardDataStub(self._shard.peers.channel(source))
+        async for chunk in answers(stub.Export(call), Peer("source", source), mutating=False):
+            yield chunk
 
     async def _change(self, request: Any, step: Any) -> pb.OrderParamState:
         operation: Operation = operations.transition(step)
         return self._state(await self._shard.run(messages.name_of(messages.bounded(request).order_param), operation))
 
     def _state(self, record: Record) -> pb.OrderParamState:
-        return convert.state_to_pb(ownership.state_of(record, self._shard.now_s()))
+        segments = self._shard.view.segments(record.order_param)
+        return convert.state_to_pb(ownership.state_of(record, self._shard.now_s(), segments))

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from plb_ray.errors import PausedError, PlbError, UnknownOrderParamError
 from plb_ray.migration.ports import CopyProgress, Ownership
 from plb_ray.queues.embedded import messages, operations
-from plb_ray.queues.embedded.delivery import Limits
+from plb_ray.queues.embedded.holding import Nack
 from plb_ray.queues.embedded.ownership import RETRY_MS
+from plb_ray.queues.embedded.slices import Limits
 from plb_ray.rpc import convert
 from plb_ray.rpc.channel import BATCH_BYTES
 from plb_ray.rpc.errors import status_of
@@ -60,13 +61,16 @@ class DataService(ShardDataServicer):
 
     async def Poll(self, request: Any, context: Any) -> pb.PollResponse:
         consumer = messages.consumer_of(request.consumer)
+        names = tuple(map(messages.name_of, request.order_params))
+        holds = messages.holds_of(request)
         if request.redeliver:
             self._shard.delivery.redeliver(consumer)
-        limits = Limits(min(request.max_messages or POLL_MESSAGES, POLL_MESSAGES_MOST), BATCH_BYTES)
+        most = min(request.max_messages or POLL_MESSAGES, POLL_MESSAGES_MOST)
+        limits = Limits(most, BATCH_BYTES, request.max_in_flight)
         wait_s = min(request.wait_ms, POLL_WAIT_MS_MOST) / 1000
-        names = tuple(map(messages.name_of, request.order_params))
-        found = await self._shard.poll(consumer, names, limits, wait_s)
-        return pb.PollResponse(batches=[messages.batch_to_pb(part, batch) for part, batch in found])
+        found = await self._shard.poll(consumer, names, limits, wait_s, holds)
+        lease_ms = round(self._shard.options.consumer_lease_s * 1000)
+        return pb.PollResponse(batches=[messages.batch_to_pb(part, batch) for part, batch in found], lease_ms=lease_ms)
 
     async def Ack(self, request: Any, context: Any) -> pb.AckResponse:
         return await self._ack(request)
@@ -74,6 +78,14 @@ class DataService(ShardDataServicer):
     async def AckMany(self, request: Any, context: Any) -> pb.AckManyResponse:
         results = await _settled([self._ack(one) for one in request.acks])
         return pb.AckManyResponse(outcomes=[pb.AckOutcome(**outcome) for outcome in results])
+
+    async def Nack(self, request: Any, context: Any) -> pb.AckResponse:
+        name, consumer = messages.name_of(messages.bounded(request).order_param), messages.acker_of(request)
+        self._shard.delivery.require_holder(consumer, name, request.epoch, self._shard.now_s())
+        acked_seq = await self._shard.run(name, Nack(request.epoch, request.seq), request.epoch)
+        if acked_seq < request.seq:
+            self._shard.postpone(name, request.epoch, request.delay_ms / 1000)
+        return pb.AckResponse(acked_seq=acked_seq)
 
     async def Export(self, request: Any, context: Any) -> AsyncIterator[pb.MessageChunk]:
         """Stream the messages that are stored and not acknowledged at the time of the call."""
@@ -84,20 +96,23 @@ class DataService(ShardDataServicer):
             raise PausedError(record.order_param, RETRY_MS)
         first_seq = max(request.after_seq, record.acked_seq) + 1
         limit = messages.chunk_of(request.chunk_messages, EXPORT_CHUNK)
-        chunks = self._shard.export(record.order_param, first_seq, record.last_seq, limit, BATCH_BYTES)
-        async for chunk in chunks:
-            yield pb.MessageChunk(messages=map(messages.message_to_pb, chunk))
+        bounds = (record.last_seq, record.acked_seq)
+        yield messages.chunk_to_pb((), *bounds)
+        async for chunk in self._shard.export(record.order_param, first_seq, record.last_seq, limit):
+            yield messages.chunk_to_pb(chunk, *bounds)
 
     async def Import(self, request_iterator: Any, context: Any) -> pb.CopyProgress:
         last_seq = count = size = 0
-        begun: set[tuple[str, str, int]] = set()
+        known: dict[tuple[str, str, int], int] = {}  # the last sequence that is here
         async for chunk in request_iterator:
             name, ids = messages.name_of(messages.bounded(chunk).order_param), (chunk.migration_id, chunk.epoch)
-            if (name, *ids) not in begun:
-                begun.add((name, *ids))
-                await self._shard.run(name, operations.BeginImport(*ids))
-            stored = [messages.message_from_pb(message) for message in chunk.messages]
-            last_seq, new, new_bytes = await self._shard.run(name, operations.ImportChunk(*ids, stored))
+            blocks = messages.blocks_of(chunk)
+            if (name, *ids) not in known:
+                known[name, *ids] = (await self._shard.run(name, operations.BeginImport(*ids))).last_seq
+            await self._shard.pace.spend(sum(block.payload_bytes for block in blocks))
+            step = operations.ImportChunk(*ids, blocks, known[name, *ids])
+            last_seq, new, new_bytes = await self._shard.run(name, step)
+            known[name, *ids] = last_seq
             count, size = count + new, size + new_bytes
         return convert.progress_to_pb(CopyProgress(last_seq, count, size))
 
@@ -106,8 +121,10 @@ class DataService(ShardDataServicer):
         return pb.AppendResponse(last_seq=last_seq, duplicate=duplicate)
 
     async def _ack(self, request: Any) -> pb.AckResponse:
-        operation = operations.Ack(request.epoch, request.up_to_seq)
-        return pb.AckResponse(acked_seq=await self._shard.run(messages.name_of(request.order_param), operation))
+        name = messages.name_of(request.order_param)
+        self._shard.delivery.require_holder(messages.acker_of(request), name, request.epoch, self._shard.now_s())
+        acked_seq = await self._shard.run(name, operations.Ack(request.epoch, request.up_to_seq), request.epoch)
+        return pb.AckResponse(acked_seq=acked_seq)
 
     async def _pump(self, requests: Any, running: asyncio.Queue[Any]) -> None:
         try:

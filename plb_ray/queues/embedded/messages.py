@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import Message
 
 from plb_ray.errors import BadInputError
-from plb_ray.queues.embedded.operations import Append, StoredMessage
+from plb_ray.queues.embedded.blocks import MAX_NAME_BYTES, MAX_SEQ, Block
+from plb_ray.queues.embedded.holding import MAX_HOLD_NO
+from plb_ray.queues.embedded.operations import Append
+from plb_ray.rpc import convert
 from plb_ray.rpc.channel import MAX_PAYLOAD_BYTES
 from plb_ray.rpc.v1 import queue_pb2 as pb
 
 if TYPE_CHECKING:
-    from plb_ray.queues.embedded.delivery import Slice
+    from collections.abc import Iterable
 
-MAX_NAME_BYTES = 512
+    from plb_ray.migration.ports import SealRecord
+    from plb_ray.queues.embedded.blocks import StoredMessage
+    from plb_ray.queues.embedded.slices import Slice
+
 MAX_CHUNK = 500
-MAX_SEQ = 2**60
 
 
 def name_of(order_param: str) -> str:
@@ -28,6 +34,37 @@ def name_of(order_param: str) -> str:
 def consumer_of(consumer: str) -> str:
     """Return a valid consumer name. Raises BadInputError."""
     return _name("a consumer", consumer)
+
+
+def acker_of(request: Any) -> str:
+    """Return the consumer that acknowledges; empty if it does not tell. Raises BadInputError."""
+    return consumer_of(request.consumer) if request.consumer else ""
+
+
+def holds_of(request: Any) -> dict[str, int]:
+    """Return the holds that a PollRequest shows: order param -> number. Raises BadInputError."""
+    for hold in request.holds:
+        if hold.hold_no > MAX_HOLD_NO:
+            raise BadInputError(f"hold_no of {hold.order_param!r} is {hold.hold_no}; the most is {MAX_HOLD_NO}")
+    return {name_of(hold.order_param): hold.hold_no for hold in request.holds}
+
+
+def seal_of(request: Any) -> SealRecord:
+    """Return the seal of a ResumeRequest. Raises BadInputError: it contradicts itself, or is not of this order param."""
+    seal = convert.seal_from_pb(bounded(request).sealed)
+    wrong = {
+        f"it is of {seal.order_param!r}": seal.order_param != request.order_param,
+        f"it is of migration {seal.migration_id!r}": seal.migration_id != request.migration_id,
+        f"epoch is {seal.epoch}": seal.epoch < 2,
+        "acked_seq or delivered_seq is after final_seq": max(seal.acked_seq, seal.delivered_seq) > seal.final_seq,
+        f"behind is {seal.behind}, after_epoch is {seal.after_epoch}": seal.behind != (0 < seal.after_epoch < seal.epoch),
+        f"hold_no is {seal.hold_no}": seal.hold_no > MAX_HOLD_NO,
+        "the holder's name is too long": len(seal.holder.encode()) > MAX_NAME_BYTES,
+    }
+    for what, holds in wrong.items():
+        if holds:
+            raise BadInputError(f"the seal for {request.order_param!r} is not a seal's: {what}")
+    return seal
 
 
 def chunk_of(asked: int, default: int) -> int:
@@ -58,9 +95,22 @@ def append_of(request: Any) -> Append:
     return Append(request.epoch, producer, request.first_producer_seq, tuple(request.payloads))
 
 
-def message_from_pb(message: Any) -> StoredMessage:
-    """Return a message as it is stored."""
-    return StoredMessage(message.seq, message.producer, message.producer_seq, message.payload, message.appended_s)
+def blocks_of(chunk: Any) -> list[Block]:
+    """Return the blocks of a MessageChunk or ImportChunk.
+
+    Raises:
+        BadInputError: one is malformed, or they do not follow one another.
+    """
+    blocks = [Block.parse(data) for data in chunk.blocks]
+    for before, block in pairwise(blocks):
+        if block.first_seq != before.last_seq + 1:
+            raise BadInputError(f"a block from {block.first_seq} on cannot follow one that ends with {before.last_seq}")
+    return blocks
+
+
+def chunk_to_pb(blocks: Iterable[Block], last_seq: int, acked_seq: int) -> pb.MessageChunk:
+    """Return a chunk of an export; the numbers are those of the source at the time of the call."""
+    return pb.MessageChunk(blocks=[block.data for block in blocks], last_seq=last_seq, acked_seq=acked_seq)
 
 
 def message_to_pb(message: StoredMessage) -> pb.Message:
@@ -76,7 +126,15 @@ def message_to_pb(message: StoredMessage) -> pb.Message:
 
 def batch_to_pb(part: Slice, found: list[StoredMessage]) -> pb.DeliveredBatch:
     """Return one order param's share of a poll's answer."""
-    return pb.DeliveredBatch(order_param=part.order_param, epoch=part.epoch, messages=map(message_to_pb, found))
+    return pb.DeliveredBatch(
+        order_param=part.order_param,
+        epoch=part.epoch,
+        messages=map(message_to_pb, found),
+        hold_no=part.hold_no,
+        behind=part.behind,
+        followed=part.followed,
+        acked_seq=part.acked_seq,
+    )
 
 
 def _name(what: str, name: str) -> str:

@@ -9,14 +9,20 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from plb_ray.errors import BadInputError, MigrationConflictError, SequenceGapError
+from plb_ray.errors import BadInputError, MigrationConflictError, RetryableError, SequenceGapError
 from plb_ray.migration.ports import Ownership, ProducerState, SealRecord
-from plb_ray.queues.embedded import ownership
+from plb_ray.queues.embedded import ownership, sealing
+from plb_ray.queues.embedded.blocks import Block
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
     from plb_ray.queues.embedded.ownership import Record
+    from plb_ray.queues.embedded.sealing import SealOrder
+
+
+BLOCK_MESSAGES = 1000
+BLOCK_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -25,17 +31,6 @@ class Now:
 
     mono_s: float
     wall_s: float
-
-
-@dataclass(frozen=True)
-class StoredMessage:
-    """One message as it is stored."""
-
-    seq: int
-    producer: str
-    producer_seq: int
-    payload: bytes
-    appended_s: float
 
 
 @dataclass(frozen=True)
@@ -51,16 +46,24 @@ class Effect:
     """All that an operation changes, and its answer.
 
     Attributes:
+        blocks: new messages, in order.
         wipe: forget the stored messages and producers first.
-        trim: delete at most `trim[1]` messages with seq <= `trim[0]`, oldest first; the answer is how many were.
+        trim: delete about `trim[1]` messages with seq <= `trim[0]`, oldest first; the answer is how many were.
+        split: what is stored stays under this record, as a trailing segment; `record` is the order param's new one, which
+            keeps the producers.
+        volatile: nothing goes to disk; a restart forgets it.
+        early: the answer need not wait for the disk.
     """
 
     result: Any
     record: Record
-    messages: Sequence[StoredMessage] = ()
+    blocks: Sequence[Block] = ()
     producers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     wipe: bool = False
     trim: tuple[int, int] | None = None
+    split: Record | None = None
+    volatile: bool = False
+    early: bool = False
 
 
 if TYPE_CHECKING:
@@ -75,6 +78,21 @@ def transition(step: Callable[[Record, float], Record]) -> Operation:
         return Effect(record, record)
 
     return operation
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Step 1; see `ownership.paused`. Only in memory, since a restart ends every pause. Answers the record."""
+
+    migration_id: str
+    epoch: int
+    lease_ms: int
+
+    def __call__(self, entry: Entry, now: Now) -> Effect:
+        """See `Operation`."""
+        before = ownership.settled(entry.record, now.mono_s)
+        record = ownership.paused(before, self.migration_id, self.epoch, self.lease_ms, now.mono_s)
+        return Effect(record, record, volatile=True)
 
 
 def look(entry: Entry, now: Now) -> Effect:
@@ -105,18 +123,22 @@ class Append:
             raise SequenceGapError(self.producer, last_number)
         if known >= len(self.payloads):
             return Effect((last_seq, True), record)
-        messages = self._messages(record.last_seq, known, now)
-        number, seq = messages[-1].producer_seq, messages[-1].seq
-        size = sum(len(message.payload) for message in messages)
+        new = self.payloads[known:]
+        number, seq = last_number + len(new), record.last_seq + len(new)
+        size = sum(map(len, new))
         after = replace(record, last_seq=seq, bytes_total=record.bytes_total + size)
-        return Effect((seq, False), after, messages, {self.producer: (number, seq)})
+        blocks = tuple(self._blocks(new, record.last_seq + 1, last_number + 1, now))
+        return Effect((seq, False), after, blocks, {self.producer: (number, seq)})
 
-    def _messages(self, last_seq: int, known: int, now: Now) -> list[StoredMessage]:
-        first = self.first_producer_seq + known
-        return [
-            StoredMessage(last_seq + 1 + place, self.producer, first + place, payload, now.wall_s)
-            for place, payload in enumerate(self.payloads[known:])
-        ]
+    def _blocks(self, payloads: Sequence[bytes], seq: int, number: int, now: Now) -> Iterator[Block]:
+        """Yield the messages in blocks that are neither long nor large."""
+        start = size = 0
+        for place, payload in enumerate(payloads):
+            if place > start and (place - start >= BLOCK_MESSAGES or size + len(payload) > BLOCK_BYTES):
+                yield Block.appended(seq + start, self.producer, number + start, payloads[start:place], now.wall_s)
+                start, size = place, 0
+            size += len(payload)
+        yield Block.appended(seq + start, self.producer, number + start, payloads[start:], now.wall_s)
 
 
 @dataclass(frozen=True)
@@ -154,15 +176,22 @@ class BeginImport:
 
 @dataclass(frozen=True)
 class ImportChunk:
-    """Copied messages, ascending without gaps. Answers (last sequence, messages and bytes that were new).
+    """Copied blocks, ascending without gaps. Answers (last sequence, messages and bytes that were new).
+
+    The answer is early: the source keeps its copy until RESUME is on the destination's disk, and what came before with it.
 
     A chunk that starts after a gap says that what is between was acknowledged at the source meanwhile, and with it all
     that was copied before; `ownership.resumed` holds this against the seal.
+
+    Attributes:
+        after_seq: the last sequence that the copy believes to be here. If it is not, an early answer did not come true (the
+            disk was full), and what follows is no gap: RetryableError, copy again.
     """
 
     migration_id: str
     epoch: int
-    messages: Sequence[StoredMessage]
+    blocks: Sequence[Block]
+    after_seq: int = 0
 
     def __call__(self, entry: Entry, now: Now) -> Effect:
         """See `Operation`."""
@@ -171,16 +200,20 @@ class ImportChunk:
         held = (record.ownership, record.migration_id, record.epoch)
         if held != (Ownership.IMPORTING, self.migration_id, self.epoch + 1):
             raise MigrationConflictError(f"{record.order_param!r} is not being imported by {self.migration_id} any more")
-        new = [message for message in self.messages if message.seq > record.last_seq]
+        if self.after_seq > record.last_seq:
+            raise RetryableError(f"messages after {record.last_seq} of {record.order_param!r} were not written; copy again")
+        new = [block for block in self.blocks if block.last_seq > record.last_seq]
         if not new:
-            return Effect((record.last_seq, 0, 0), record)
-        first, last = new[0].seq, new[-1].seq
-        if last - first + 1 != len(new):
+            return Effect((record.last_seq, 0, 0), record, early=True)
+        if new[0].first_seq <= record.last_seq:
+            new[0] = new[0].part(record.last_seq + 1, new[0].last_seq)
+        first, last = new[0].first_seq, new[-1].last_seq
+        count, size = sum(map(len, new)), sum(block.payload_bytes for block in new)
+        if last - first + 1 != count:
             raise BadInputError(f"a chunk of {record.order_param!r} has gaps between {first} and {last}")
         floor = record.acked_seq if first == record.last_seq + 1 else first - 1
-        size = sum(len(message.payload) for message in new)
         after = replace(record, last_seq=last, acked_seq=floor, bytes_total=record.bytes_total + size)
-        return Effect((last, len(new), size), after, new)
+        return Effect((last, count, size), after, new, early=True)
 
 
 @dataclass(frozen=True)
@@ -202,18 +235,25 @@ class Resume:
 
 @dataclass(frozen=True)
 class Seal:
-    """The commit point; see `ownership.sealed`. Answers the `SealRecord`, the same one at each repeat."""
+    """The commit point; see `sealing.sealed`. Answers the `SealRecord`, the same one at each repeat."""
 
-    migration_id: str
-    epoch: int
-    moved_to: tuple[str, str]
-    delivered_seq: int
+    order: SealOrder
 
     def __call__(self, entry: Entry, now: Now) -> Effect:
         """See `Operation`."""
         before = ownership.settled(entry.record, now.mono_s)
-        record = ownership.sealed(before, self.migration_id, self.epoch, self.moved_to, self.delivered_seq)
-        return Effect(seal_record(record, entry.producers), record)
+        record, left = sealing.sealed(before, self.order)
+        known = sorted(entry.producers.items())
+        producers = tuple(ProducerState(name, number, seq) for name, (number, seq) in known)
+        return Effect(sealing.seal_record(record, producers), record, split=left)
+
+
+def forget(entry: Entry, now: Now) -> Effect:
+    """Forget a trailing segment of which nothing is left. Answers whether it was one."""
+    del now
+    record = sealing.forgotten(entry.record)
+    gone = record is not entry.record
+    return Effect(gone, record, wipe=gone)
 
 
 @dataclass(frozen=True)
@@ -243,18 +283,4 @@ class Drain:
             raise MigrationConflictError(f"{record.order_param!r} is {record.ownership} here: only sealed ones are drained")
         if record.ownership is not Ownership.SEALED or record.migration_id != self.migration_id:
             return Effect(0, record)
-        return Effect(None, record, trim=(record.last_seq, self.limit))
-
-
-def seal_record(record: Record, producers: Mapping[str, tuple[int, int]]) -> SealRecord:
-    """Return what SEAL made final; a tombstone's record and producers do not change any more."""
-    return SealRecord(
-        order_param=record.order_param,
-        migration_id=record.migration_id,
-        epoch=record.epoch,
-        final_seq=record.last_seq,
-        acked_seq=record.acked_seq,
-        delivered_seq=record.delivered_seq,
-        bytes_total=record.bytes_total,
-        producers=tuple(ProducerState(name, number, seq) for name, (number, seq) in sorted(producers.items())),
-    )
+        return Effect(None, sealing.confirmed(record, self.migration_id), trim=(record.last_seq, self.limit))

@@ -1,7 +1,7 @@
 """Who may do what with an order param on this shard: the states, the table of legal transitions, and the pure steps.
 
     NONE --open--> ACTIVE(e) --pause--> PAUSED(e, migration, lease) --seal--> SEALED(e+1) = tombstone that redirects
-                      ^                     |  abort, or the lease ends
+                      ^                     |  abort, or the lease ends         (chained: and TRAILING(e) beside it)
                       +---------------------+
     NONE, SEALED --begin--> IMPORTING(migration, e+1) --resume--> ACTIVE(e+1)
                                   | abort --> NONE, or SEALED again if there was a tombstone
@@ -9,6 +9,12 @@
 Each step takes a record and returns the new one; the same record returned means "already so, nothing to write". A step that
 is not allowed raises. Time is `now_s` on the shard's own monotonic clock; leases do not survive a restart, and neither
 does the pause (`after_restart`): a source that cannot know how long it was away serves again, and a late SEAL is refused.
+For that reason a pause is never written to disk.
+
+*Segments.* A chained seal leaves what is stored under a record of its own, TRAILING(e), beside the tombstone (`sealing`).
+It takes polls and acks of epoch e until all of it is acknowledged, then it is forgotten. A record with `after_epoch` > 0 is
+*behind*: segments up to that epoch, the last of them on the shard at `after_endpoint`, are not consumed yet (see `delivery`
+and `herald`).
 """
 
 from __future__ import annotations
@@ -18,7 +24,6 @@ from enum import StrEnum
 
 from plb_ray.errors import (
     BadInputError,
-    LeaseExpiredError,
     MigrationConflictError,
     MovedError,
     PausedError,
@@ -28,22 +33,31 @@ from plb_ray.errors import (
     StaleEpochError,
     UnknownOrderParamError,
 )
-from plb_ray.migration.ports import OrderParamState, Ownership, SealRecord
+from plb_ray.migration.ports import OrderParamState, Ownership, SealRecord, SegmentState
 
-RETRY_MS = 5
+RETRY_MS = 2
 
 
 @dataclass(frozen=True)
 class Record:
-    """What the shard durably knows of one order param (`lease_until_s` and nothing else is only in memory).
+    """What the shard durably knows of one order param, or of one trailing segment of it.
+
+    `lease_until_s` is only in memory.
 
     Attributes:
-        epoch: of the shard's own ownership; while SEALED the one after it, while IMPORTING the one to come.
+        epoch: of the shard's own ownership; while SEALED the one after it, while IMPORTING the one to come; of a trailing
+            segment the one it was appended under.
         migration_id: that paused, sealed, is importing, or resumed it here.
         acked_seq: while IMPORTING: everything up to here was acknowledged at the source and is not copied.
         delivered_seq: set by SEAL: acked_seq < seq <= delivered_seq were in flight.
-        moved_epoch: epoch of the owner that `moved_to_*` name; 0 if there is none.
+        moved_epoch: epoch of the owner that `moved_to_*` name; 0 if there is none. Of a trailing segment: where the next
+            segment began.
         lease_until_s: end of the pause, monotonic.
+        chained: SEALED by a chained migration.
+        handed_over: SEALED, and somebody has confirmed that the destination serves; see `herald`.
+        after_epoch, after_endpoint: what comes before and is not consumed; 0: nothing. While SEALED: what the destination
+            was told of itself.
+        holder, hold_no: SEALED or just resumed: the consumer that held the order param at the seal.
     """
 
     order_param: str
@@ -58,6 +72,17 @@ class Record:
     moved_to_endpoint: str = ""
     moved_epoch: int = 0
     lease_until_s: float = 0.0
+    chained: bool = False
+    handed_over: bool = True
+    after_epoch: int = 0
+    after_endpoint: str = ""
+    holder: str = ""
+    hold_no: int = 0
+
+    @property
+    def behind(self) -> bool:
+        """Segments before this one are not consumed yet."""
+        return self.after_epoch > 0
 
 
 class Command(StrEnum):
@@ -105,14 +130,18 @@ def require(record: Record, epoch: int, *, append: bool) -> None:
     Raises:
         UnknownOrderParamError, MovedError, PausedError, StaleEpochError.
     """
+    if record.ownership is Ownership.TRAILING and (append or epoch != record.epoch):
+        raise moved(record)
     match record.ownership:
         case Ownership.NONE:
             raise UnknownOrderParamError(record.order_param)
         case Ownership.SEALED:
             raise moved(record)
         case Ownership.IMPORTING:
+            if epoch < record.moved_epoch:  # from before it left; an import that nobody goes on with must not hold it
+                raise moved(record)
             raise PausedError(record.order_param, RETRY_MS)
-    _require_epoch(record, epoch)
+    require_epoch(record, epoch)
     if append and record.ownership is Ownership.PAUSED:
         raise PausedError(record.order_param, RETRY_MS)
 
@@ -128,7 +157,7 @@ def opened(record: Record, epoch: int) -> Record:
         raise BadInputError(f"epoch {epoch} of {record.order_param!r} must be 1 or more")
     if record.ownership in OWNED and record.epoch == epoch:
         return record
-    return replace(record, ownership=_next(Command.OPEN, record, epoch), epoch=epoch)
+    return replace(record, ownership=next_state(Command.OPEN, record, epoch), epoch=epoch)
 
 
 def paused(record: Record, migration_id: str, epoch: int, lease_ms: int, now_s: float) -> Record:
@@ -136,36 +165,11 @@ def paused(record: Record, migration_id: str, epoch: int, lease_ms: int, now_s: 
     if lease_ms < 1 or not migration_id:
         raise BadInputError(f"a pause of {record.order_param!r} needs a migration id and a lease of at least 1 ms")
     if record.ownership in OWNED:
-        _require_epoch(record, epoch)
+        require_epoch(record, epoch)
     if record.ownership is Ownership.PAUSED and record.migration_id != migration_id:
-        raise _other_migration(record)
-    state = _next(Command.PAUSE, record, epoch)
+        raise other_migration(record)
+    state = next_state(Command.PAUSE, record, epoch)
     return replace(record, ownership=state, migration_id=migration_id, lease_until_s=now_s + lease_ms / 1000)
-
-
-def sealed(record: Record, migration_id: str, epoch: int, moved_to: tuple[str, str], delivered_seq: int) -> Record:
-    """The commit point: PAUSED by this migration, its lease alive (see `settled`) -> SEALED(epoch + 1).
-
-    `moved_to` are the new owner's shard id and endpoint, `delivered_seq` is the last message handed to a consumer.
-    """
-    if record.ownership is Ownership.SEALED and record.migration_id == migration_id:
-        return record
-    if record.ownership in OWNED:
-        _require_epoch(record, epoch)
-    if record.ownership is Ownership.ACTIVE:
-        raise LeaseExpiredError(f"the pause of {record.order_param!r} by {migration_id} is over; it serves again")
-    if record.ownership is Ownership.PAUSED and record.migration_id != migration_id:
-        raise _other_migration(record)
-    return replace(
-        record,
-        ownership=_next(Command.SEAL, record, epoch),
-        epoch=epoch + 1,
-        delivered_seq=max(delivered_seq, record.acked_seq),
-        moved_to_shard=moved_to[0],
-        moved_to_endpoint=moved_to[1],
-        moved_epoch=epoch + 1,
-        lease_until_s=0.0,
-    )
 
 
 def importing(record: Record, migration_id: str, epoch: int) -> Record:
@@ -178,9 +182,11 @@ def importing(record: Record, migration_id: str, epoch: int) -> Record:
     known = max(record.epoch - 1 if record.ownership is Ownership.IMPORTING else record.epoch, record.moved_epoch)
     if epoch < known:
         raise StaleEpochError(record.order_param, epoch, known)
+    if not record.handed_over:
+        raise RetryableError(f"the hand-over of {record.order_param!r} by {record.migration_id} is not confirmed yet")
     return Record(
         record.order_param,
-        _next(Command.BEGIN, record, epoch),
+        next_state(Command.BEGIN, record, epoch),
         epoch + 1,
         migration_id,
         moved_to_shard=record.moved_to_shard,
@@ -194,8 +200,8 @@ def resumed(record: Record, migration_id: str, seal: SealRecord) -> Record:
     if record.ownership in OWNED and record.epoch >= seal.epoch:
         return record
     if record.ownership is Ownership.IMPORTING and (record.migration_id, record.epoch) != (migration_id, seal.epoch):
-        raise _other_migration(record)
-    state = _next(Command.RESUME, record, seal.epoch - 1)
+        raise other_migration(record)
+    state = next_state(Command.RESUME, record, seal.epoch - 1)
     complete = record.last_seq >= seal.final_seq or seal.acked_seq >= seal.final_seq
     if not complete or record.acked_seq > seal.acked_seq:
         have = f"has messages {record.acked_seq + 1} to {record.last_seq} of {seal.acked_seq + 1} to {seal.final_seq}"
@@ -210,6 +216,10 @@ def resumed(record: Record, migration_id: str, seal: SealRecord) -> Record:
         moved_to_shard="",
         moved_to_endpoint="",
         moved_epoch=0,
+        after_epoch=seal.after_epoch,
+        after_endpoint=seal.after_endpoint,
+        holder=seal.holder,
+        hold_no=seal.hold_no,
     )
 
 
@@ -224,7 +234,7 @@ def aborted(record: Record, migration_id: str) -> Record:
         raise moved(record)
     if record.ownership is Ownership.ACTIVE:
         raise PermanentError(f"migration {migration_id} of {record.order_param!r} is committed: this shard serves it now")
-    state = _next(Command.ABORT, record, record.epoch)
+    state = next_state(Command.ABORT, record, record.epoch)
     if record.ownership is Ownership.PAUSED:
         return replace(record, ownership=state, migration_id="", lease_until_s=0.0)
     if not record.moved_epoch:
@@ -239,15 +249,15 @@ def redirected(record: Record, epoch: int, shard_id: str, endpoint: str) -> Reco
     if record.ownership is Ownership.SEALED:
         if epoch < record.moved_epoch:
             return record
-        return replace(record, moved_to_shard=shard_id, moved_to_endpoint=endpoint, moved_epoch=epoch)
+        return replace(record, moved_to_shard=shard_id, moved_to_endpoint=endpoint, moved_epoch=epoch, handed_over=True)
     if epoch > record.epoch:
         here = f"{record.order_param!r} is {record.ownership} here at epoch {record.epoch}"
         raise MigrationConflictError(f"{here}; it cannot also live on {shard_id!r} at epoch {epoch}")
     return record
 
 
-def state_of(record: Record, now_s: float) -> OrderParamState:
-    """Return the record as the protocol shows it."""
+def state_of(record: Record, now_s: float, segments: tuple[SegmentState, ...] = ()) -> OrderParamState:
+    """Return the record as the protocol shows it, with the trailing segments that are beside it."""
     now = settled(record, now_s)
     return OrderParamState(
         order_param=now.order_param,
@@ -259,6 +269,8 @@ def state_of(record: Record, now_s: float) -> OrderParamState:
         moved_to_shard=now.moved_to_shard,
         moved_to_endpoint=now.moved_to_endpoint,
         lease_left_ms=max(0.0, now.lease_until_s - now_s) * 1000 if now.ownership is Ownership.PAUSED else 0.0,
+        behind=now.behind and now.ownership in OWNED,
+        segments=segments,
     )
 
 
@@ -273,7 +285,8 @@ def _tombstone(record: Record, epoch: int, shard_id: str, endpoint: str) -> Reco
     )
 
 
-def _next(command: Command, record: Record, epoch: int) -> Ownership:
+def next_state(command: Command, record: Record, epoch: int) -> Ownership:
+    """Return the state that a command leads to, or raise why it is not possible."""
     state = TRANSITIONS.get((command, record.ownership))
     if state is None:
         raise _refusal(command, record, epoch)
@@ -290,10 +303,12 @@ def _refusal(command: Command, record: Record, epoch: int) -> PlbError:
     return MigrationConflictError(f"{record.order_param!r} is {record.ownership} here: {command} is not possible")
 
 
-def _other_migration(record: Record) -> MigrationConflictError:
+def other_migration(record: Record) -> MigrationConflictError:
+    """Return the refusal of a migration that does not hold the order param."""
     return MigrationConflictError(f"{record.order_param!r} is held by migration {record.migration_id}")
 
 
-def _require_epoch(record: Record, epoch: int) -> None:
+def require_epoch(record: Record, epoch: int) -> None:
+    """Raise StaleEpochError unless the record is at this epoch."""
     if record.epoch != epoch:
         raise StaleEpochError(record.order_param, epoch, record.epoch)

@@ -146,7 +146,8 @@ class ShardProcess:
             "--service-rate": options.service_rate_per_s,
             "--memory-bytes": options.memory_bytes,
             "--io-bytes-per-s": options.io_bytes_per_s,
-            "--ack-timeout-s": options.ack_timeout_s,
+            "--consumer-lease-s": options.consumer_lease_s,
+            "--copy-bytes-per-s": options.copy_bytes_per_s,
         }
         return ["-m", "plb_ray.queues.embedded", "--parent", *(str(word) for pair in named.items() for word in pair)]
 

@@ -20,6 +20,12 @@ class MigrationStep(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     MIGRATION_STEP_DONE: _ClassVar[MigrationStep]
     MIGRATION_STEP_ABORTED: _ClassVar[MigrationStep]
 
+class MigrationMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MIGRATION_MODE_UNSPECIFIED: _ClassVar[MigrationMode]
+    MIGRATION_MODE_COPY: _ClassVar[MigrationMode]
+    MIGRATION_MODE_CHAIN: _ClassVar[MigrationMode]
+
 class OwnershipState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     OWNERSHIP_STATE_NONE: _ClassVar[OwnershipState]
@@ -37,6 +43,9 @@ MIGRATION_STEP_ACTIVATING: MigrationStep
 MIGRATION_STEP_MAPPED: MigrationStep
 MIGRATION_STEP_DONE: MigrationStep
 MIGRATION_STEP_ABORTED: MigrationStep
+MIGRATION_MODE_UNSPECIFIED: MigrationMode
+MIGRATION_MODE_COPY: MigrationMode
+MIGRATION_MODE_CHAIN: MigrationMode
 OWNERSHIP_STATE_NONE: OwnershipState
 OWNERSHIP_STATE_ACTIVE: OwnershipState
 OWNERSHIP_STATE_PAUSED: OwnershipState
@@ -74,7 +83,7 @@ class OrderParamLoad(_message.Message):
     def __init__(self, order_param: _Optional[str] = ..., epoch: _Optional[int] = ..., messages_total: _Optional[int] = ..., bytes_total: _Optional[int] = ..., consumed_total: _Optional[int] = ..., backlog: _Optional[int] = ..., backlog_bytes: _Optional[int] = ..., oldest_age_s: _Optional[float] = ...) -> None: ...
 
 class ShardLoad(_message.Message):
-    __slots__ = ("shard_id", "at_s", "use", "process_cpu_cores", "served_total", "latency_p99_ms", "order_params", "cpu_core_s_total", "io_bytes_total")
+    __slots__ = ("shard_id", "at_s", "use", "process_cpu_cores", "served_total", "latency_p99_ms", "order_params", "cpu_core_s_total", "io_bytes_total", "segments")
     SHARD_ID_FIELD_NUMBER: _ClassVar[int]
     AT_S_FIELD_NUMBER: _ClassVar[int]
     USE_FIELD_NUMBER: _ClassVar[int]
@@ -84,6 +93,7 @@ class ShardLoad(_message.Message):
     ORDER_PARAMS_FIELD_NUMBER: _ClassVar[int]
     CPU_CORE_S_TOTAL_FIELD_NUMBER: _ClassVar[int]
     IO_BYTES_TOTAL_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     shard_id: str
     at_s: float
     use: Resources
@@ -93,7 +103,8 @@ class ShardLoad(_message.Message):
     order_params: _containers.RepeatedCompositeFieldContainer[OrderParamLoad]
     cpu_core_s_total: float
     io_bytes_total: float
-    def __init__(self, shard_id: _Optional[str] = ..., at_s: _Optional[float] = ..., use: _Optional[_Union[Resources, _Mapping]] = ..., process_cpu_cores: _Optional[float] = ..., served_total: _Optional[int] = ..., latency_p99_ms: _Optional[float] = ..., order_params: _Optional[_Iterable[_Union[OrderParamLoad, _Mapping]]] = ..., cpu_core_s_total: _Optional[float] = ..., io_bytes_total: _Optional[float] = ...) -> None: ...
+    segments: _containers.RepeatedCompositeFieldContainer[OrderParamLoad]
+    def __init__(self, shard_id: _Optional[str] = ..., at_s: _Optional[float] = ..., use: _Optional[_Union[Resources, _Mapping]] = ..., process_cpu_cores: _Optional[float] = ..., served_total: _Optional[int] = ..., latency_p99_ms: _Optional[float] = ..., order_params: _Optional[_Iterable[_Union[OrderParamLoad, _Mapping]]] = ..., cpu_core_s_total: _Optional[float] = ..., io_bytes_total: _Optional[float] = ..., segments: _Optional[_Iterable[_Union[OrderParamLoad, _Mapping]]] = ...) -> None: ...
 
 class GetLoadRequest(_message.Message):
     __slots__ = ()
@@ -131,16 +142,18 @@ class LoadMetrics(_message.Message):
     def __init__(self, at_s: _Optional[float] = ..., shards: _Optional[_Iterable[_Union[ShardLoad, _Mapping]]] = ..., missing: _Optional[_Mapping[str, str]] = ...) -> None: ...
 
 class Placement(_message.Message):
-    __slots__ = ("order_param", "shards", "epoch", "endpoints")
+    __slots__ = ("order_param", "shards", "epoch", "endpoints", "rotation")
     ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     ENDPOINTS_FIELD_NUMBER: _ClassVar[int]
+    ROTATION_FIELD_NUMBER: _ClassVar[int]
     order_param: str
     shards: _containers.RepeatedScalarFieldContainer[str]
     epoch: int
     endpoints: _containers.RepeatedScalarFieldContainer[str]
-    def __init__(self, order_param: _Optional[str] = ..., shards: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ..., endpoints: _Optional[_Iterable[str]] = ...) -> None: ...
+    rotation: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, order_param: _Optional[str] = ..., shards: _Optional[_Iterable[str]] = ..., epoch: _Optional[int] = ..., endpoints: _Optional[_Iterable[str]] = ..., rotation: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class AllocateShardsRequest(_message.Message):
     __slots__ = ("order_param", "shards")
@@ -195,21 +208,23 @@ class ListShardsResponse(_message.Message):
     def __init__(self, shards: _Optional[_Iterable[_Union[ShardInfo, _Mapping]]] = ...) -> None: ...
 
 class MigrateOrderParamRequest(_message.Message):
-    __slots__ = ("order_param", "source_shard", "destination_shard", "request_id", "reason")
+    __slots__ = ("order_param", "source_shard", "destination_shard", "request_id", "reason", "mode")
     ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
     SOURCE_SHARD_FIELD_NUMBER: _ClassVar[int]
     DESTINATION_SHARD_FIELD_NUMBER: _ClassVar[int]
     REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
     order_param: str
     source_shard: str
     destination_shard: str
     request_id: str
     reason: str
-    def __init__(self, order_param: _Optional[str] = ..., source_shard: _Optional[str] = ..., destination_shard: _Optional[str] = ..., request_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
+    mode: MigrationMode
+    def __init__(self, order_param: _Optional[str] = ..., source_shard: _Optional[str] = ..., destination_shard: _Optional[str] = ..., request_id: _Optional[str] = ..., reason: _Optional[str] = ..., mode: _Optional[_Union[MigrationMode, str]] = ...) -> None: ...
 
 class Migration(_message.Message):
-    __slots__ = ("migration_id", "order_param", "source", "destination", "epoch", "step", "reason", "started_s", "finished_s", "messages_copied", "bytes_copied", "pause_ms", "error")
+    __slots__ = ("migration_id", "order_param", "source", "destination", "epoch", "step", "reason", "started_s", "finished_s", "messages_copied", "bytes_copied", "pause_ms", "error", "mode", "at_s", "lag_messages", "eta_s")
     MIGRATION_ID_FIELD_NUMBER: _ClassVar[int]
     ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
     SOURCE_FIELD_NUMBER: _ClassVar[int]
@@ -223,6 +238,10 @@ class Migration(_message.Message):
     BYTES_COPIED_FIELD_NUMBER: _ClassVar[int]
     PAUSE_MS_FIELD_NUMBER: _ClassVar[int]
     ERROR_FIELD_NUMBER: _ClassVar[int]
+    MODE_FIELD_NUMBER: _ClassVar[int]
+    AT_S_FIELD_NUMBER: _ClassVar[int]
+    LAG_MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    ETA_S_FIELD_NUMBER: _ClassVar[int]
     migration_id: str
     order_param: str
     source: str
@@ -236,7 +255,17 @@ class Migration(_message.Message):
     bytes_copied: int
     pause_ms: float
     error: str
-    def __init__(self, migration_id: _Optional[str] = ..., order_param: _Optional[str] = ..., source: _Optional[str] = ..., destination: _Optional[str] = ..., epoch: _Optional[int] = ..., step: _Optional[_Union[MigrationStep, str]] = ..., reason: _Optional[str] = ..., started_s: _Optional[float] = ..., finished_s: _Optional[float] = ..., messages_copied: _Optional[int] = ..., bytes_copied: _Optional[int] = ..., pause_ms: _Optional[float] = ..., error: _Optional[str] = ...) -> None: ...
+    mode: MigrationMode
+    at_s: float
+    lag_messages: int
+    eta_s: float
+    def __init__(self, migration_id: _Optional[str] = ..., order_param: _Optional[str] = ..., source: _Optional[str] = ..., destination: _Optional[str] = ..., epoch: _Optional[int] = ..., step: _Optional[_Union[MigrationStep, str]] = ..., reason: _Optional[str] = ..., started_s: _Optional[float] = ..., finished_s: _Optional[float] = ..., messages_copied: _Optional[int] = ..., bytes_copied: _Optional[int] = ..., pause_ms: _Optional[float] = ..., error: _Optional[str] = ..., mode: _Optional[_Union[MigrationMode, str]] = ..., at_s: _Optional[float] = ..., lag_messages: _Optional[int] = ..., eta_s: _Optional[float] = ...) -> None: ...
+
+class MigrationTimeline(_message.Message):
+    __slots__ = ("records",)
+    RECORDS_FIELD_NUMBER: _ClassVar[int]
+    records: _containers.RepeatedCompositeFieldContainer[Migration]
+    def __init__(self, records: _Optional[_Iterable[_Union[Migration, _Mapping]]] = ...) -> None: ...
 
 class GetMigrationRequest(_message.Message):
     __slots__ = ("migration_id",)
@@ -274,8 +303,22 @@ class ProducerState(_message.Message):
     seq: int
     def __init__(self, producer: _Optional[str] = ..., producer_seq: _Optional[int] = ..., seq: _Optional[int] = ...) -> None: ...
 
+class SegmentState(_message.Message):
+    __slots__ = ("epoch", "first_seq", "last_seq", "acked_seq", "front")
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    ACKED_SEQ_FIELD_NUMBER: _ClassVar[int]
+    FRONT_FIELD_NUMBER: _ClassVar[int]
+    epoch: int
+    first_seq: int
+    last_seq: int
+    acked_seq: int
+    front: bool
+    def __init__(self, epoch: _Optional[int] = ..., first_seq: _Optional[int] = ..., last_seq: _Optional[int] = ..., acked_seq: _Optional[int] = ..., front: _Optional[bool] = ...) -> None: ...
+
 class OrderParamState(_message.Message):
-    __slots__ = ("order_param", "state", "epoch", "migration_id", "last_seq", "acked_seq", "moved_to_shard", "moved_to_endpoint", "lease_left_ms")
+    __slots__ = ("order_param", "state", "epoch", "migration_id", "last_seq", "acked_seq", "moved_to_shard", "moved_to_endpoint", "lease_left_ms", "behind", "segments")
     ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -285,6 +328,8 @@ class OrderParamState(_message.Message):
     MOVED_TO_SHARD_FIELD_NUMBER: _ClassVar[int]
     MOVED_TO_ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     LEASE_LEFT_MS_FIELD_NUMBER: _ClassVar[int]
+    BEHIND_FIELD_NUMBER: _ClassVar[int]
+    SEGMENTS_FIELD_NUMBER: _ClassVar[int]
     order_param: str
     state: OwnershipState
     epoch: int
@@ -294,7 +339,9 @@ class OrderParamState(_message.Message):
     moved_to_shard: str
     moved_to_endpoint: str
     lease_left_ms: float
-    def __init__(self, order_param: _Optional[str] = ..., state: _Optional[_Union[OwnershipState, str]] = ..., epoch: _Optional[int] = ..., migration_id: _Optional[str] = ..., last_seq: _Optional[int] = ..., acked_seq: _Optional[int] = ..., moved_to_shard: _Optional[str] = ..., moved_to_endpoint: _Optional[str] = ..., lease_left_ms: _Optional[float] = ...) -> None: ...
+    behind: bool
+    segments: _containers.RepeatedCompositeFieldContainer[SegmentState]
+    def __init__(self, order_param: _Optional[str] = ..., state: _Optional[_Union[OwnershipState, str]] = ..., epoch: _Optional[int] = ..., migration_id: _Optional[str] = ..., last_seq: _Optional[int] = ..., acked_seq: _Optional[int] = ..., moved_to_shard: _Optional[str] = ..., moved_to_endpoint: _Optional[str] = ..., lease_left_ms: _Optional[float] = ..., behind: _Optional[bool] = ..., segments: _Optional[_Iterable[_Union[SegmentState, _Mapping]]] = ...) -> None: ...
 
 class GetCapabilitiesRequest(_message.Message):
     __slots__ = ()
@@ -357,31 +404,55 @@ class CopyBacklogRequest(_message.Message):
     def __init__(self, order_param: _Optional[str] = ..., migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., source_endpoint: _Optional[str] = ..., chunk_messages: _Optional[int] = ...) -> None: ...
 
 class CopyProgress(_message.Message):
-    __slots__ = ("last_seq", "messages", "bytes")
+    __slots__ = ("last_seq", "messages", "bytes", "left")
     LAST_SEQ_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
     BYTES_FIELD_NUMBER: _ClassVar[int]
+    LEFT_FIELD_NUMBER: _ClassVar[int]
     last_seq: int
     messages: int
     bytes: int
-    def __init__(self, last_seq: _Optional[int] = ..., messages: _Optional[int] = ..., bytes: _Optional[int] = ...) -> None: ...
+    left: int
+    def __init__(self, last_seq: _Optional[int] = ..., messages: _Optional[int] = ..., bytes: _Optional[int] = ..., left: _Optional[int] = ...) -> None: ...
+
+class BeginRequest(_message.Message):
+    __slots__ = ("order_param", "migration_id", "epoch")
+    ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
+    MIGRATION_ID_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    order_param: str
+    migration_id: str
+    epoch: int
+    def __init__(self, order_param: _Optional[str] = ..., migration_id: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
+
+class AdvanceRequest(_message.Message):
+    __slots__ = ("order_param", "epoch", "hold_no")
+    ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    HOLD_NO_FIELD_NUMBER: _ClassVar[int]
+    order_param: str
+    epoch: int
+    hold_no: int
+    def __init__(self, order_param: _Optional[str] = ..., epoch: _Optional[int] = ..., hold_no: _Optional[int] = ...) -> None: ...
 
 class SealRequest(_message.Message):
-    __slots__ = ("order_param", "migration_id", "epoch", "destination_shard", "destination_endpoint")
+    __slots__ = ("order_param", "migration_id", "epoch", "destination_shard", "destination_endpoint", "chained")
     ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
     MIGRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     DESTINATION_SHARD_FIELD_NUMBER: _ClassVar[int]
     DESTINATION_ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    CHAINED_FIELD_NUMBER: _ClassVar[int]
     order_param: str
     migration_id: str
     epoch: int
     destination_shard: str
     destination_endpoint: str
-    def __init__(self, order_param: _Optional[str] = ..., migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., destination_shard: _Optional[str] = ..., destination_endpoint: _Optional[str] = ...) -> None: ...
+    chained: bool
+    def __init__(self, order_param: _Optional[str] = ..., migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., destination_shard: _Optional[str] = ..., destination_endpoint: _Optional[str] = ..., chained: _Optional[bool] = ...) -> None: ...
 
 class SealRecord(_message.Message):
-    __slots__ = ("order_param", "migration_id", "epoch", "final_seq", "acked_seq", "delivered_seq", "bytes_total", "producers")
+    __slots__ = ("order_param", "migration_id", "epoch", "final_seq", "acked_seq", "delivered_seq", "bytes_total", "producers", "chained", "behind", "holder", "hold_no", "after_epoch", "after_endpoint")
     ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
     MIGRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -390,6 +461,12 @@ class SealRecord(_message.Message):
     DELIVERED_SEQ_FIELD_NUMBER: _ClassVar[int]
     BYTES_TOTAL_FIELD_NUMBER: _ClassVar[int]
     PRODUCERS_FIELD_NUMBER: _ClassVar[int]
+    CHAINED_FIELD_NUMBER: _ClassVar[int]
+    BEHIND_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
+    HOLD_NO_FIELD_NUMBER: _ClassVar[int]
+    AFTER_EPOCH_FIELD_NUMBER: _ClassVar[int]
+    AFTER_ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     order_param: str
     migration_id: str
     epoch: int
@@ -398,7 +475,13 @@ class SealRecord(_message.Message):
     delivered_seq: int
     bytes_total: int
     producers: _containers.RepeatedCompositeFieldContainer[ProducerState]
-    def __init__(self, order_param: _Optional[str] = ..., migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., final_seq: _Optional[int] = ..., acked_seq: _Optional[int] = ..., delivered_seq: _Optional[int] = ..., bytes_total: _Optional[int] = ..., producers: _Optional[_Iterable[_Union[ProducerState, _Mapping]]] = ...) -> None: ...
+    chained: bool
+    behind: bool
+    holder: str
+    hold_no: int
+    after_epoch: int
+    after_endpoint: str
+    def __init__(self, order_param: _Optional[str] = ..., migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., final_seq: _Optional[int] = ..., acked_seq: _Optional[int] = ..., delivered_seq: _Optional[int] = ..., bytes_total: _Optional[int] = ..., producers: _Optional[_Iterable[_Union[ProducerState, _Mapping]]] = ..., chained: _Optional[bool] = ..., behind: _Optional[bool] = ..., holder: _Optional[str] = ..., hold_no: _Optional[int] = ..., after_epoch: _Optional[int] = ..., after_endpoint: _Optional[str] = ...) -> None: ...
 
 class UpdateMappingRequest(_message.Message):
     __slots__ = ("order_param", "epoch", "shard_id", "endpoint")
@@ -460,6 +543,24 @@ class Message(_message.Message):
     appended_s: float
     def __init__(self, seq: _Optional[int] = ..., producer: _Optional[str] = ..., producer_seq: _Optional[int] = ..., payload: _Optional[bytes] = ..., appended_s: _Optional[float] = ...) -> None: ...
 
+class Block(_message.Message):
+    __slots__ = ("first_seq", "producers", "producer", "producer_seqs", "appended_s", "sizes", "payloads")
+    FIRST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    PRODUCERS_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_FIELD_NUMBER: _ClassVar[int]
+    PRODUCER_SEQS_FIELD_NUMBER: _ClassVar[int]
+    APPENDED_S_FIELD_NUMBER: _ClassVar[int]
+    SIZES_FIELD_NUMBER: _ClassVar[int]
+    PAYLOADS_FIELD_NUMBER: _ClassVar[int]
+    first_seq: int
+    producers: _containers.RepeatedScalarFieldContainer[str]
+    producer: _containers.RepeatedScalarFieldContainer[int]
+    producer_seqs: _containers.RepeatedScalarFieldContainer[int]
+    appended_s: _containers.RepeatedScalarFieldContainer[float]
+    sizes: _containers.RepeatedScalarFieldContainer[int]
+    payloads: bytes
+    def __init__(self, first_seq: _Optional[int] = ..., producers: _Optional[_Iterable[str]] = ..., producer: _Optional[_Iterable[int]] = ..., producer_seqs: _Optional[_Iterable[int]] = ..., appended_s: _Optional[_Iterable[float]] = ..., sizes: _Optional[_Iterable[int]] = ..., payloads: _Optional[bytes] = ...) -> None: ...
+
 class AppendRequest(_message.Message):
     __slots__ = ("order_param", "epoch", "producer", "first_producer_seq", "payloads")
     ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
@@ -483,34 +584,56 @@ class AppendResponse(_message.Message):
     def __init__(self, last_seq: _Optional[int] = ..., duplicate: _Optional[bool] = ...) -> None: ...
 
 class PollRequest(_message.Message):
-    __slots__ = ("consumer", "order_params", "max_messages", "wait_ms", "redeliver")
+    __slots__ = ("consumer", "order_params", "max_messages", "wait_ms", "redeliver", "holds", "max_in_flight")
     CONSUMER_FIELD_NUMBER: _ClassVar[int]
     ORDER_PARAMS_FIELD_NUMBER: _ClassVar[int]
     MAX_MESSAGES_FIELD_NUMBER: _ClassVar[int]
     WAIT_MS_FIELD_NUMBER: _ClassVar[int]
     REDELIVER_FIELD_NUMBER: _ClassVar[int]
+    HOLDS_FIELD_NUMBER: _ClassVar[int]
+    MAX_IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     consumer: str
     order_params: _containers.RepeatedScalarFieldContainer[str]
     max_messages: int
     wait_ms: int
     redeliver: bool
-    def __init__(self, consumer: _Optional[str] = ..., order_params: _Optional[_Iterable[str]] = ..., max_messages: _Optional[int] = ..., wait_ms: _Optional[int] = ..., redeliver: _Optional[bool] = ...) -> None: ...
+    holds: _containers.RepeatedCompositeFieldContainer[Hold]
+    max_in_flight: int
+    def __init__(self, consumer: _Optional[str] = ..., order_params: _Optional[_Iterable[str]] = ..., max_messages: _Optional[int] = ..., wait_ms: _Optional[int] = ..., redeliver: _Optional[bool] = ..., holds: _Optional[_Iterable[_Union[Hold, _Mapping]]] = ..., max_in_flight: _Optional[int] = ...) -> None: ...
+
+class Hold(_message.Message):
+    __slots__ = ("order_param", "hold_no")
+    ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
+    HOLD_NO_FIELD_NUMBER: _ClassVar[int]
+    order_param: str
+    hold_no: int
+    def __init__(self, order_param: _Optional[str] = ..., hold_no: _Optional[int] = ...) -> None: ...
 
 class DeliveredBatch(_message.Message):
-    __slots__ = ("order_param", "epoch", "messages")
+    __slots__ = ("order_param", "epoch", "messages", "hold_no", "behind", "followed", "acked_seq")
     ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    HOLD_NO_FIELD_NUMBER: _ClassVar[int]
+    BEHIND_FIELD_NUMBER: _ClassVar[int]
+    FOLLOWED_FIELD_NUMBER: _ClassVar[int]
+    ACKED_SEQ_FIELD_NUMBER: _ClassVar[int]
     order_param: str
     epoch: int
     messages: _containers.RepeatedCompositeFieldContainer[Message]
-    def __init__(self, order_param: _Optional[str] = ..., epoch: _Optional[int] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ...) -> None: ...
+    hold_no: int
+    behind: bool
+    followed: bool
+    acked_seq: int
+    def __init__(self, order_param: _Optional[str] = ..., epoch: _Optional[int] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ..., hold_no: _Optional[int] = ..., behind: _Optional[bool] = ..., followed: _Optional[bool] = ..., acked_seq: _Optional[int] = ...) -> None: ...
 
 class PollResponse(_message.Message):
-    __slots__ = ("batches",)
+    __slots__ = ("batches", "lease_ms")
     BATCHES_FIELD_NUMBER: _ClassVar[int]
+    LEASE_MS_FIELD_NUMBER: _ClassVar[int]
     batches: _containers.RepeatedCompositeFieldContainer[DeliveredBatch]
-    def __init__(self, batches: _Optional[_Iterable[_Union[DeliveredBatch, _Mapping]]] = ...) -> None: ...
+    lease_ms: int
+    def __init__(self, batches: _Optional[_Iterable[_Union[DeliveredBatch, _Mapping]]] = ..., lease_ms: _Optional[int] = ...) -> None: ...
 
 class AckRequest(_message.Message):
     __slots__ = ("order_param", "epoch", "up_to_seq", "consumer")
@@ -529,6 +652,20 @@ class AckResponse(_message.Message):
     ACKED_SEQ_FIELD_NUMBER: _ClassVar[int]
     acked_seq: int
     def __init__(self, acked_seq: _Optional[int] = ...) -> None: ...
+
+class NackRequest(_message.Message):
+    __slots__ = ("order_param", "epoch", "seq", "consumer", "delay_ms")
+    ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    SEQ_FIELD_NUMBER: _ClassVar[int]
+    CONSUMER_FIELD_NUMBER: _ClassVar[int]
+    DELAY_MS_FIELD_NUMBER: _ClassVar[int]
+    order_param: str
+    epoch: int
+    seq: int
+    consumer: str
+    delay_ms: int
+    def __init__(self, order_param: _Optional[str] = ..., epoch: _Optional[int] = ..., seq: _Optional[int] = ..., consumer: _Optional[str] = ..., delay_ms: _Optional[int] = ...) -> None: ...
 
 class AppendManyRequest(_message.Message):
     __slots__ = ("appends",)
@@ -583,19 +720,23 @@ class ExportRequest(_message.Message):
     def __init__(self, order_param: _Optional[str] = ..., after_seq: _Optional[int] = ..., chunk_messages: _Optional[int] = ..., migration_id: _Optional[str] = ...) -> None: ...
 
 class MessageChunk(_message.Message):
-    __slots__ = ("messages",)
-    MESSAGES_FIELD_NUMBER: _ClassVar[int]
-    messages: _containers.RepeatedCompositeFieldContainer[Message]
-    def __init__(self, messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ...) -> None: ...
+    __slots__ = ("blocks", "last_seq", "acked_seq")
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
+    LAST_SEQ_FIELD_NUMBER: _ClassVar[int]
+    ACKED_SEQ_FIELD_NUMBER: _ClassVar[int]
+    blocks: _containers.RepeatedScalarFieldContainer[bytes]
+    last_seq: int
+    acked_seq: int
+    def __init__(self, blocks: _Optional[_Iterable[bytes]] = ..., last_seq: _Optional[int] = ..., acked_seq: _Optional[int] = ...) -> None: ...
 
 class ImportChunk(_message.Message):
-    __slots__ = ("order_param", "migration_id", "epoch", "messages")
+    __slots__ = ("order_param", "migration_id", "epoch", "blocks")
     ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
     MIGRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
-    MESSAGES_FIELD_NUMBER: _ClassVar[int]
+    BLOCKS_FIELD_NUMBER: _ClassVar[int]
     order_param: str
     migration_id: str
     epoch: int
-    messages: _containers.RepeatedCompositeFieldContainer[Message]
-    def __init__(self, order_param: _Optional[str] = ..., migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., messages: _Optional[_Iterable[_Union[Message, _Mapping]]] = ...) -> None: ...
+    blocks: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, order_param: _Optional[str] = ..., migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., blocks: _Optional[_Iterable[bytes]] = ...) -> None: ...

@@ -59,6 +59,11 @@ class QueueControlStub:
                 request_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.GetMigrationRequest.SerializeToString,
                 response_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.Migration.FromString,
                 _registered_method=True)
+        self.GetMigrationTimeline = channel.unary_unary(
+                '/plb.v1.QueueControl/GetMigrationTimeline',
+                request_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.GetMigrationRequest.SerializeToString,
+                response_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.MigrationTimeline.FromString,
+                _registered_method=True)
         self.ListMigrations = channel.unary_unary(
                 '/plb.v1.QueueControl/ListMigrations',
                 request_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.ListMigrationsRequest.SerializeToString,
@@ -90,7 +95,8 @@ class QueueControlServicer:
     """Missing associated documentation comment in .proto file."""
 
     def AllocateShards(self, request, context):
-        """Gives an order param that has none its shards. Idempotent for the same list.
+        """Gives an order param its shards. One shard: it lives there. Several: its segments rotate over them in strict order, so
+        that backlog and consumption spread; the list replaces an earlier one. Idempotent for the same list.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -118,6 +124,13 @@ class QueueControlServicer:
 
     def GetMigration(self, request, context):
         """Missing associated documentation comment in .proto file."""
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetMigrationTimeline(self, request, context):
+        """Every record of one migration, in order: when it reached which step.
+        """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
@@ -182,6 +195,11 @@ def add_QueueControlServicer_to_server(servicer, server):
                     servicer.GetMigration,
                     request_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.GetMigrationRequest.FromString,
                     response_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.Migration.SerializeToString,
+            ),
+            'GetMigrationTimeline': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetMigrationTimeline,
+                    request_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.GetMigrationRequest.FromString,
+                    response_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.MigrationTimeline.SerializeToString,
             ),
             'ListMigrations': grpc.unary_unary_rpc_method_handler(
                     servicer.ListMigrations,
@@ -344,6 +362,33 @@ class QueueControl:
             '/plb.v1.QueueControl/GetMigration',
             plb__ray_dot_rpc_dot_v1_dot_queue__pb2.GetMigrationRequest.SerializeToString,
             plb__ray_dot_rpc_dot_v1_dot_queue__pb2.Migration.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetMigrationTimeline(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plb.v1.QueueControl/GetMigrationTimeline',
+            plb__ray_dot_rpc_dot_v1_dot_queue__pb2.GetMigrationRequest.SerializeToString,
+            plb__ray_dot_rpc_dot_v1_dot_queue__pb2.MigrationTimeline.FromString,
             options,
             channel_credentials,
             insecure,
@@ -524,6 +569,11 @@ class ShardControlStub:
                 request_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.OpenRequest.SerializeToString,
                 response_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.OrderParamState.FromString,
                 _registered_method=True)
+        self.Begin = channel.unary_unary(
+                '/plb.v1.ShardControl/Begin',
+                request_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.BeginRequest.SerializeToString,
+                response_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.OrderParamState.FromString,
+                _registered_method=True)
         self.Pause = channel.unary_unary(
                 '/plb.v1.ShardControl/Pause',
                 request_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.PauseRequest.SerializeToString,
@@ -547,6 +597,11 @@ class ShardControlStub:
         self.Resume = channel.unary_unary(
                 '/plb.v1.ShardControl/Resume',
                 request_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.ResumeRequest.SerializeToString,
+                response_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.OrderParamState.FromString,
+                _registered_method=True)
+        self.Advance = channel.unary_unary(
+                '/plb.v1.ShardControl/Advance',
+                request_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AdvanceRequest.SerializeToString,
                 response_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.OrderParamState.FromString,
                 _registered_method=True)
         self.Drain = channel.unary_stream(
@@ -596,6 +651,14 @@ class ShardControlServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Begin(self, request, context):
+        """Opening of a chained migration, on the destination, which copies nothing: NONE or older IMPORTING ->
+        IMPORTING(migration, epoch + 1).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def Pause(self, request, context):
         """Step 1. ACTIVE(epoch) -> PAUSED(migration, lease). Polls and acks go on. A repeat by the same migration renews the lease.
         """
@@ -613,6 +676,8 @@ class ShardControlServicer:
 
     def Seal(self, request, context):
         """The commit point. PAUSED by this migration with the lease alive -> SEALED(epoch + 1). A repeat returns the same record.
+        Chained: the backlog stays here as a trailing segment of `epoch`, which goes on to serve polls and acks to its end.
+        Should nobody confirm the hand-over (UpdateMapping, Drain), the source itself resumes the destination.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -627,6 +692,15 @@ class ShardControlServicer:
 
     def Resume(self, request, context):
         """Step 4, on the destination. IMPORTING by this migration and complete up to final_seq -> ACTIVE(epoch + 1).
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Advance(self, request, context):
+        """On the shard of a segment: all segments up to `epoch` are consumed, so what comes after them may be delivered to any
+        consumer. Sent by the shard of such a segment when it ends; a lost one does no harm, since a segment that is behind asks
+        the shard before it (GetOrderParamState) from time to time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -674,6 +748,11 @@ def add_ShardControlServicer_to_server(servicer, server):
                     request_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.OpenRequest.FromString,
                     response_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.OrderParamState.SerializeToString,
             ),
+            'Begin': grpc.unary_unary_rpc_method_handler(
+                    servicer.Begin,
+                    request_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.BeginRequest.FromString,
+                    response_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.OrderParamState.SerializeToString,
+            ),
             'Pause': grpc.unary_unary_rpc_method_handler(
                     servicer.Pause,
                     request_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.PauseRequest.FromString,
@@ -697,6 +776,11 @@ def add_ShardControlServicer_to_server(servicer, server):
             'Resume': grpc.unary_unary_rpc_method_handler(
                     servicer.Resume,
                     request_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.ResumeRequest.FromString,
+                    response_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.OrderParamState.SerializeToString,
+            ),
+            'Advance': grpc.unary_unary_rpc_method_handler(
+                    servicer.Advance,
+                    request_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AdvanceRequest.FromString,
                     response_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.OrderParamState.SerializeToString,
             ),
             'Drain': grpc.unary_stream_rpc_method_handler(
@@ -856,6 +940,33 @@ class ShardControl:
             _registered_method=True)
 
     @staticmethod
+    def Begin(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plb.v1.ShardControl/Begin',
+            plb__ray_dot_rpc_dot_v1_dot_queue__pb2.BeginRequest.SerializeToString,
+            plb__ray_dot_rpc_dot_v1_dot_queue__pb2.OrderParamState.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Pause(request,
             target,
             options=(),
@@ -991,6 +1102,33 @@ class ShardControl:
             _registered_method=True)
 
     @staticmethod
+    def Advance(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plb.v1.ShardControl/Advance',
+            plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AdvanceRequest.SerializeToString,
+            plb__ray_dot_rpc_dot_v1_dot_queue__pb2.OrderParamState.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def Drain(request,
             target,
             options=(),
@@ -1074,6 +1212,11 @@ class ShardDataStub:
                 request_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckRequest.SerializeToString,
                 response_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckResponse.FromString,
                 _registered_method=True)
+        self.Nack = channel.unary_unary(
+                '/plb.v1.ShardData/Nack',
+                request_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.NackRequest.SerializeToString,
+                response_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckResponse.FromString,
+                _registered_method=True)
         self.AppendMany = channel.unary_unary(
                 '/plb.v1.ShardData/AppendMany',
                 request_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AppendManyRequest.SerializeToString,
@@ -1124,6 +1267,14 @@ class ShardDataServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Nack(self, request, context):
+        """`seq` could not be handled: everything before it is acknowledged, it and all that follow are delivered again, it first
+        and not before the delay has passed. Nothing of the order param overtakes it.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AppendMany(self, request, context):
         """Many appends or acks in one call, each of them answered on its own: the outcomes are in the order of the requests.
         """
@@ -1138,7 +1289,8 @@ class ShardDataServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Export(self, request, context):
-        """Messages after a sequence number, in order, up to the last one at the time of the call.
+        """Messages after a sequence number, in order, up to the last one at the time of the call. The first chunk tells the
+        bounds and may be empty.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -1172,6 +1324,11 @@ def add_ShardDataServicer_to_server(servicer, server):
             'Ack': grpc.unary_unary_rpc_method_handler(
                     servicer.Ack,
                     request_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckRequest.FromString,
+                    response_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckResponse.SerializeToString,
+            ),
+            'Nack': grpc.unary_unary_rpc_method_handler(
+                    servicer.Nack,
+                    request_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.NackRequest.FromString,
                     response_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckResponse.SerializeToString,
             ),
             'AppendMany': grpc.unary_unary_rpc_method_handler(
@@ -1302,6 +1459,33 @@ class ShardData:
             target,
             '/plb.v1.ShardData/Ack',
             plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckRequest.SerializeToString,
+            plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Nack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plb.v1.ShardData/Nack',
+            plb__ray_dot_rpc_dot_v1_dot_queue__pb2.NackRequest.SerializeToString,
             plb__ray_dot_rpc_dot_v1_dot_queue__pb2.AckResponse.FromString,
             options,
             channel_credentials,

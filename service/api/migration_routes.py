@@ -1,60 +1,38 @@
-"""The acting half of API v1: plans and migrations."""
+"""Migrations in API v1: list, look at, follow, start and cancel them."""
 
 from __future__ import annotations
 
+import asyncio
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Annotated
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Path, Query, Response, status
+from fastapi import APIRouter, Header, Path, Query, Request, Response, status
+from fastapi.responses import JSONResponse, StreamingResponse
 
-from plb_ray.control.views import Mode
 from plb_ray.domain.migration import MigrationRequest
 from plb_ray.errors import (
     BadInputError,
     MigrationConflictError,
-    NoPlanError,
-    NotReadyError,
-    PlbError,
+    StaleEpochError,
     UnknownMigrationError,
     UnknownOrderParamError,
 )
 from service.api import examples
 from service.api.deps import BalancerDep, NowDep
-from service.api.schemas import Migration, MigrationList, MigrationStart, Plan, PlannedMove
+from service.api.event_stream import EVENT_STREAM, Followers, follow
+from service.api.migration_views import migration_detail, migration_out
+from service.api.schemas import Migration, MigrationDetail, MigrationList, MigrationStart
 
 if TYPE_CHECKING:
-    from plb_ray.control.views import Balancer, Decision
+    from plb_ray.control.views import Balancer
     from plb_ray.domain.migration import MigrationRecord
 
 router = APIRouter(prefix="/v1", tags=["act"])
 
-MIGRATIONS_MAX = 1000  # how far back GET /v1/migrations/{id} finds one
+MIGRATIONS_MAX = 1000
 
-
-@router.get(
-    "/plans/latest", summary="The latest plan, with reasons", responses=examples.ok(examples.PLAN, "unknown", "busy")
-)
-async def get_latest_plan(balancer: BalancerDep) -> Plan:
-    """What the last tick decided: moves with their reasons, what became of each, cost, proven bound and gap."""
-    decision = await balancer.latest_decision()
-    if decision is None:
-        raise await _why_no_plan(balancer)
-    return plan_out(decision)
-
-
-async def _why_no_plan(balancer: Balancer) -> PlbError:
-    if (await balancer.status()).mode is Mode.STATIC:
-        return NoPlanError("there is no plan: in mode static the balancer only observes; POST /v1/plans:dry-run makes one")
-    return NotReadyError("there is no plan yet: the first tick with enough history to forecast from is outstanding")
-
-
-@router.post(
-    "/plans:dry-run", summary="Plan now, act on nothing", responses=examples.ok(examples.DRY_RUN, "unknown", "busy")
-)
-async def post_dry_run(balancer: BalancerDep) -> Plan:
-    """Makes the plan that a tick would make from what is known now. No migration is started."""
-    return plan_out(await balancer.dry_run())
+MigrationId = Annotated[str, Path(examples=["move-jfk-lax-1"], description="It may hold slashes, encoded or plain.")]
 
 
 @router.get("/migrations", summary="Recent migrations", responses=examples.ok(examples.MIGRATIONS, "invalid", "busy"))
@@ -77,16 +55,57 @@ async def get_migrations(
 
 
 @router.get(
-    "/migrations/{migration_id:path}",
-    summary="One migration",
-    responses=examples.ok(examples.MIGRATION, "unknown", "invalid", "busy"),
+    "/migrations/{migration_id:path}/events",
+    summary="Follow one migration",
+    response_class=StreamingResponse,
+    responses=examples.events(examples.EVENTS, "unknown", "invalid", "busy"),
 )
-async def get_migration(balancer: BalancerDep, migration_id: Annotated[str, Path(examples=["move-jfk-lax-1"])]) -> Migration:
-    """The step a migration is at, what it has copied, and how long it paused. Finds the last 1,000 migrations."""
-    for record in await balancer.migrations(MIGRATIONS_MAX):
-        if record.migration_id == migration_id:
-            return migration_out(record)
-    raise UnknownMigrationError(migration_id)
+async def get_migration_events(
+    request: Request,
+    balancer: BalancerDep,
+    migration_id: MigrationId,
+    last_event_id: Annotated[int, Header(ge=0, description="how many steps are known already")] = 0,
+) -> Response:
+    """Server-sent events to the migration's end: `step` with all records from the first on, `progress` in between.
+
+    A broken connection goes on with the header Last-Event-ID, as browsers do by themselves; 204 says that nothing follows.
+    """
+    if EVENT_STREAM not in request.headers.get("accept", "") and (own := await _ends_so(balancer, migration_id)):
+        return JSONResponse(own.model_dump(mode="json"))
+    records = await balancer.timeline(migration_id)
+    if last_event_id >= len(records) and records[-1].step.terminal:
+        return Response(status_code=status.HTTP_204_NO_CONTENT)
+    followers: Followers = request.app.state.followers
+    followers.require_room()
+    events = follow(balancer, migration_id, last_event_id, request.app.state.sleep)
+    headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+    return StreamingResponse(followers.counted(events), media_type=EVENT_STREAM, headers=headers)
+
+
+async def _ends_so(balancer: Balancer, migration_id: str) -> MigrationDetail | None:
+    """Return the migration whose own id ends with /events, if there is one: ids hold the names of order params."""
+    try:
+        return await _detail(balancer, f"{migration_id}/events")
+    except UnknownMigrationError:
+        return None
+
+
+@router.get(
+    "/migrations/{migration_id:path}",
+    summary="One migration with its timeline",
+    responses=examples.ok(examples.MIGRATION_DETAIL, "unknown", "invalid", "busy"),
+)
+async def get_migration(balancer: BalancerDep, migration_id: MigrationId) -> MigrationDetail:
+    """The step a migration is at, and when it reached each one: what was copied and left, how long it paused, why it failed.
+
+    Answered from the journal, whatever its age, until its retention is over.
+    """
+    return await _detail(balancer, migration_id)
+
+
+async def _detail(balancer: Balancer, migration_id: str) -> MigrationDetail:
+    record, timeline = await asyncio.gather(balancer.migration(migration_id), balancer.timeline(migration_id))
+    return migration_detail(record, timeline)
 
 
 @router.post(
@@ -113,6 +132,25 @@ async def post_migration(
     return migration_out(record)
 
 
+@router.post(
+    "/migrations/{migration_id:path}/cancel",
+    summary="Roll a migration back",
+    responses=examples.ok(examples.MIGRATION_CANCELLED, "unknown", "conflict", "invalid", "busy"),
+)
+async def post_cancel(balancer: BalancerDep, migration_id: MigrationId) -> Migration:
+    """Stops a migration before its commit point, and answers when the order param serves on its source again.
+
+    Repeating it is harmless. Past the commit point a migration goes on to its end: 409.
+    """
+    try:
+        return migration_out(await balancer.cancel(migration_id))
+    except StaleEpochError as error:
+        raise MigrationConflictError(
+            f"migration {migration_id!r} is past its commit point and is not undone; to undo what it did, migrate "
+            f"{error.order_param!r} back"
+        ) from error
+
+
 async def _request_of(balancer: Balancer, body: MigrationStart, key: str | None, now_s: float) -> MigrationRequest:
     if key and body.request_id and key != body.request_id:
         raise BadInputError("Idempotency-Key and request_id differ; give one of them, or the same in both")
@@ -120,7 +158,7 @@ async def _request_of(balancer: Balancer, body: MigrationStart, key: str | None,
     if source == body.destination:
         raise BadInputError(f"source and destination are both {source!r}; name another shard as destination")
     request_id = key or body.request_id or _new_id(body.order_param, source, body.destination, now_s)
-    return MigrationRequest(request_id, body.order_param, source, body.destination, body.reason)
+    return MigrationRequest(request_id, body.order_param, source, body.destination, body.reason, body.mode)
 
 
 async def _owner(balancer: Balancer, order_param: str) -> str:
@@ -143,17 +181,3 @@ def _same_request(request: MigrationRequest, record: MigrationRecord) -> None:
             f"request id {request.request_id!r} was used before, to move {record.order_param!r} "
             f"to {record.destination!r}; use a new one"
         )
-
-
-def migration_out(record: MigrationRecord) -> Migration:
-    """Return a migration as the API shows it."""
-    return Migration.model_validate({**vars(record), "finished": record.step.terminal})
-
-
-def plan_out(decision: Decision) -> Plan:
-    """Return a decision and its plan as the API shows them."""
-    plan = decision.plan
-    moves = [PlannedMove(**vars(each.move), admission=each.admission) for each in decision.moves]
-    shown = {**vars(plan), "gap": plan.gap, "moves": moves, "unresolved": list(plan.unresolved)}
-    about = {"number": decision.number, "at": decision.at_s, "mode": decision.mode, "tick_s": decision.tick_s}
-    return Plan.model_validate({**shown, **about, "faults": list(decision.faults), "sources": decision.sources})

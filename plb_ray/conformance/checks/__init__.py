@@ -1,0 +1,1 @@
+"""The checks, a module per group. Each module has a `TABLE`; each check is one promise of the contract."""

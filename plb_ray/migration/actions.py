@@ -37,7 +37,7 @@ class Actions:
     def __init__(self, record: MigrationRecord, around: Surroundings, note: Callable[[MigrationRecord], None]) -> None:
         self.sealed: SealRecord | None = None
         self._hands = hands = Hands(record, around, note)
-        self._copied_seq = 0  # last message that the destination had when PAUSE was sent
+        self._copied_seq = 0  # last message that the destination has
         self._tail_seq = 0  # last message when PAUSE was accepted; 0 if all were acknowledged
         self._switching: asyncio.Task[Placement] | None = None
         self._do: dict[Command, Callable[[], Awaitable[Outcome]]] = {
@@ -90,16 +90,22 @@ class Actions:
         return Outcome(Event.PRECOPIED if record.step is MigrationStep.PREPARE else Event.COPIED)
 
     async def _pause(self) -> Outcome:
-        """Pause, and meanwhile make sure that the destination lives: once sealed, the order param waits for it."""
-        record = self._hands.record
-        self._hands.pause_begins()
-        lease_ms = self._hands.around.settings.lease_ms
-        paused, _ = await asyncio.gather(
-            self._hands.source.pause(record.order_param, record.migration_id, record.epoch, lease_ms),
-            self._hands.destination.state(record.order_param),
+        """Pause, and meanwhile copy on: mostly the copy comes after the pause at the source, and brings all of the tail.
+
+        It also makes sure that the destination lives: once sealed, the order param waits for it.
+        """
+        record, hands = self._hands.record, self._hands
+        hands.pause_begins()
+        lease_ms = hands.around.settings.lease_ms
+        paused, self._copied_seq = await asyncio.gather(
+            hands.source.pause(record.order_param, record.migration_id, record.epoch, lease_ms),
+            self._looked_at() if hands.chained else hands.copy(),
         )
         self._tail_seq = paused.last_seq if paused.acked_seq < paused.last_seq else 0
         return Outcome(Event.PAUSED)
+
+    async def _looked_at(self) -> int:
+        return (await self._hands.destination.state(self._hands.record.order_param)).last_seq
 
     async def _copy_tail(self) -> Outcome:
         """Copy what is left, if anything is. While paused, no longer than the lease."""

@@ -34,7 +34,7 @@ class Executor:
     Args:
         record: at PREPARE for a new migration, or as the journal has it.
         around: shards, journal, mapping, settings and clocks.
-        notify: called with each new record: after it is in the journal, or on its way there if it is one of `BEHIND`.
+        notify: called with each new record: after it is in the journal, unless it is of `BEHIND`.
     """
 
     def __init__(self, record: MigrationRecord, around: Surroundings, notify: Callable[[MigrationRecord], None]) -> None:
@@ -43,8 +43,8 @@ class Executor:
         self._notify = notify
         self._cancelled = asyncio.Event()
         self._actions = Actions(record, around, self._note)
-        self._journaled: tuple[MigrationStep, str] | None = None
-        self._behind: asyncio.Task[None] | None = None  # the last write that nobody waits for
+        self._written: tuple[MigrationStep, str] | None = None
+        self._owed: list[MigrationRecord] = []  # to the journal
         self._failures = 0
 
     def cancel(self) -> None:
@@ -60,8 +60,6 @@ class Executor:
             return await self._run(Outcome(event))
         finally:
             self._actions.drop()
-            if self._behind is not None:
-                self._behind.cancel()
 
     async def _run(self, outcome: Outcome) -> MigrationRecord:
         while True:
@@ -76,41 +74,45 @@ class Executor:
             outcome = await self._perform(command)
 
     async def _write(self, record: MigrationRecord) -> None:
-        """Journal a record whose step or error is new; wait for that unless it may be written behind."""
+        """Journal a record whose step or error is new, at once or with the next one that has to wait for the journal."""
         key = (record.step, record.error)
-        if key == self._journaled:
+        if key == self._written:
             return
-        self._journaled = key
+        self._written = key
         now_s = self._around.now_s()
         record = replace(record, at_s=now_s, finished_s=now_s if record.step.terminal else None)
-        before, self._behind = self._behind, None
-        if record.step in BEHIND and not record.error:
-            self._behind = asyncio.create_task(self._into_journal(record, before))
-        else:
-            await self._into_journal(record, before)
+        self._owed.append(record)
+        if record.step not in BEHIND or record.error:
+            await self._pay()
         self._note(record)
 
-    async def _into_journal(self, record: MigrationRecord, before: asyncio.Task[None] | None) -> None:
-        """Write after the write before; try until the journal takes it (the lease bounds the pause)."""
-        sealed = self._actions.sealed if record.step is MigrationStep.SEALED else None
-        if before is not None:
-            await before
+    async def _pay(self) -> None:
+        """Journal what is owed, in order and in one go; try until the journal takes it (the lease bounds the pause)."""
         failures = 0
-        while True:
-            try:
-                await self._around.journal.write(record, sealed)
-            except RetryableError as error:
-                failures += 1
-                log.warning("migration %s: the journal does not take %s: %s", record.migration_id, record.step, error)
-                await self._around.sleep(self._around.settings.retry_s(failures))
-            else:
-                return
+        while self._owed:
+            results = await asyncio.gather(*map(self._journaled, self._owed), return_exceptions=True)
+            taken = next((place for place, result in enumerate(results) if result is not None), len(results))
+            error = results[taken] if taken < len(results) else None
+            del self._owed[:taken]
+            if error is None:
+                continue
+            if not isinstance(error, RetryableError):
+                raise error
+            failures += 1
+            log.warning("migration %s: the journal does not take it: %s", self.record.migration_id, error)
+            await self._around.sleep(self._around.settings.retry_s(failures))
+
+    async def _journaled(self, record: MigrationRecord) -> None:
+        sealed = self._actions.sealed if record.step is MigrationStep.SEALED else None
+        await self._around.journal.write(record, sealed)
 
     def _note(self, record: MigrationRecord) -> None:
         self.record = record
         self._notify(record)
 
     async def _wait(self, outcome: Outcome, command: Command) -> None:
+        """Journal how far it has come, and wait: who waits for a shard must not depend on anybody's memory."""
+        await self._pay()
         self._failures += 1
         if outcome.why and self._failures.bit_count() == 1:  # the first, 2nd, 4th, 8th ...: a dead shard fills no log
             log.warning(

@@ -42,12 +42,20 @@ class LateSurvey:
         self._unsurveyed = set(unsurveyed)
 
     async def catch_up(self) -> None:
-        """Survey if a shard is missing; callers at the same time share one survey, and none can stop it."""
+        """Survey if a shard is missing; callers at the same time share one survey, and none can stop it.
+
+        Raises:
+            RetryableError: the coordinator stops.
+        """
         if not self._unsurveyed:
             return
         if self._running is None or self._running.done():
             self._running = asyncio.create_task(self._survey(), name="late survey")
-        await asyncio.shield(self._running)
+        survey = self._running
+        await asyncio.wait({survey})
+        if survey.cancelled():
+            raise RetryableError("the coordinator stops; ask again when it is back")
+        survey.result()
 
     def require_all(self, order_param: str) -> None:
         """Refuse to place an unknown order param while a shard that may own it was never asked.

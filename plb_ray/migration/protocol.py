@@ -20,9 +20,9 @@ Why clients never find two owners: appends are accepted by the source until SEAL
 another epoch, and resume needs the record that only SEAL gives out. The mapping is switched between the two. Who still goes
 to the source is redirected by its tombstone; who comes to the destination early is told to retry.
 
-A record is written to the journal whenever `step` changes its step or its error. Those of `BEHIND` are written in order,
-but the command does not wait for them: while the order param is paused every wait for a disk counts, and losing such a
-record only makes recovery ask the shards one question more. So a journal at step X means:
+A record is written to the journal whenever `step` changes its step or its error. Those of `BEHIND` are written together
+with the next one, or before the migration waits for a shard: while the order param is paused every write counts, and losing
+such a record only makes recovery ask the shards one question more. So a journal at step X means:
 
     before SEALING   SEAL was never sent; any failure, and any crash, is undone
     SEALING          SEAL may have been carried out, and the destination may even serve. The source is asked, and where it

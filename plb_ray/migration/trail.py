@@ -6,17 +6,25 @@ import asyncio
 from itertools import groupby, takewhile
 from typing import TYPE_CHECKING
 
+from plb_ray.domain.migration import MigrationStep
+from plb_ray.migration.protocol import BEHIND
+
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
     from plb_ray.domain.migration import MigrationRecord
 
 
+LATER_S = 0.05
+_PAUSED = BEHIND | {MigrationStep.SEALING}
+
+
 class Trail:
     """Grows by one record per change of step (some ten in all), so that a late follower sees each of them.
 
-    Progress within a step only changes `latest`. A trail that breaks off (the journal is closed, say) passes the cause on
-    to its followers.
+    Progress within a step only changes `latest`. While the order param is paused followers are told a little later, since
+    telling them takes time that the pause would last longer. A trail that breaks off (the journal is closed, say) passes
+    the cause on to its followers.
     """
 
     def __init__(self, first: MigrationRecord) -> None:
@@ -31,7 +39,10 @@ class Trail:
         last = self._records[-1]
         if _key(record) != _key(last):
             self._records.append(record)
-            self._wake()
+            if record.step in _PAUSED and not record.error:
+                asyncio.get_running_loop().call_later(LATER_S, self._wake)
+            else:
+                self._wake()
         elif not last.at_s:  # the first record of all is followed before the journal has it
             self._records[-1] = record
 

@@ -126,8 +126,9 @@ class ChainKeeper:
         head = await self._shards[placement.owner].state(placement.order_param)
         if len(placement.shards) > 1:
             placement = await self._shortened(placement, head)
-        if head.ownership is not Ownership.ACTIVE or head.epoch != placement.epoch or not placement.rotation:
-            return False
+        changed = self._mapping.get(placement.order_param) != placement
+        if changed or head.ownership is not Ownership.ACTIVE or head.epoch != placement.epoch or not placement.rotation:
+            return changed
         waiting = head.last_seq - head.acked_seq
         if len(placement.shards) < self._settings.segments_max:
             following = _next(placement)

@@ -35,7 +35,7 @@ class Consumer:
     """Consumes all order params of all shards. Belongs to one event loop.
 
     Consumers with different names may share the shards: an order param is worked on by one of them at a time, who holds it
-    by a lease of the shard (`--ack-timeout-s` of the embedded one).
+    by a lease of the shard (`--consumer-lease-s` of the embedded one).
 
     Args:
         endpoints: which shards there are; asked every second.

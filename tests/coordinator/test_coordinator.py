@@ -17,11 +17,12 @@ from plb_ray.errors import (
     ShardUnavailableError,
     StaleEpochError,
     TooManyMigrationsError,
+    UnknownMigrationError,
     UnknownOrderParamError,
     UnknownShardError,
 )
 from plb_ray.queues.coordinator import Coordinator, CoordinatorSettings
-from tests.migration.memory_stores import MemoryJournal
+from tests.migration.memory_stores import MemoryJournal, MemoryMapping
 from tests.migration.world import SETTINGS, World
 
 
@@ -152,12 +153,13 @@ async def test_a_new_journal_waits_for_every_shard():
     await coordinator.allocate("x", ["a"])
     await coordinator.allocate("y", ["b"])
     await world.crash()
-    world.mapping.placements.clear()
+    world.mapping = MemoryMapping()
     world.shards["a"].stop()
-    coordinator = await world.start()
-    for call in (coordinator.resolve("x", create=True), coordinator.allocate("x", ["c"])):
-        with pytest.raises(RetryableError, match="shard a,"):
-            await call
+    for _ in range(2):  # what was never asked is remembered from start to start
+        coordinator = await world.start()
+        for name, arguments in (("resolve", {"create": True}), ("allocate", {"shards": ["c"]})):
+            with pytest.raises(RetryableError, match="shard a,"):
+                await getattr(coordinator, name)("x", **arguments)
     assert (await coordinator.resolve("y", create=True)).owner == "b"
     assert [placement.order_param for placement in await coordinator.ensure(["x", "y"])] == ["y"]
     world.shards["a"].restart()
@@ -174,8 +176,7 @@ async def test_a_late_shard_tells_of_what_it_gave_away():
     world.produce("x", 5)
     await held_at(world, "a.seal/after")
     await world.crash()
-    world.mapping.placements.clear()
-    world.journal = MemoryJournal()
+    world.mapping, world.journal = MemoryMapping(), MemoryJournal()
     world.shards["a"].stop()
     coordinator = await world.start()
     with pytest.raises(RetryableError, match="shard a,"):
@@ -188,7 +189,7 @@ async def test_a_late_shard_tells_of_what_it_gave_away():
 
 
 async def test_allocate():
-    """Allocation is idempotent for the same shard, and refuses another one, an unknown one, none, and several."""
+    """Allocation is idempotent for the same shard, and refuses another one, an unknown one, none, and one twice."""
     world, coordinator = await started()
     for _ in range(2):
         assert await coordinator.allocate("x", ["a"]) == Placement("x", ("a",), 1)
@@ -197,8 +198,8 @@ async def test_allocate():
         await coordinator.allocate("x", ["b"])
     with pytest.raises(UnknownShardError):
         await coordinator.allocate("y", ["z"])
-    for shards in ([], ["a", "b"]):
-        with pytest.raises(BadInputError, match="exactly one shard"):
+    for shards, why in (([], "no shard given"), (["a", "b", "a"], "named twice")):
+        with pytest.raises(BadInputError, match=why):
             await coordinator.allocate("y", shards)
 
 
@@ -345,10 +346,37 @@ async def test_cancel_after_seal_was_sent(where):
 async def test_unknown_migration():
     """Asking for, or cancelling, a migration that never was names it."""
     _, coordinator = await started()
-    with pytest.raises(BadInputError, match="'nope'"):
-        await coordinator.migration("nope")
-    with pytest.raises(BadInputError, match="'nope'"):
-        await coordinator.cancel("nope")
+    for ask in (coordinator.migration, coordinator.timeline, coordinator.cancel):
+        with pytest.raises(UnknownMigrationError, match="'nope'"):
+            await ask("nope")
+
+
+async def test_timeline():
+    """The timeline has every step once, in order, each with its time; the records are those of the journal."""
+    world, coordinator = await started()
+    await coordinator.allocate("x", ["a"])
+    world.produce("x", 5)
+    await world.migrate("x", "a", "b")
+    timeline = await coordinator.timeline("m1")
+    assert [record.step for record in timeline] == [step for step in MigrationStep if step is not MigrationStep.ABORTED]
+    assert [record.at_s for record in timeline] == sorted(record.at_s for record in timeline)
+    assert all(record.at_s > 0 for record in timeline)
+    assert timeline[-1].messages_copied == 5
+
+
+async def test_cap_per_shard():
+    """A shard takes part in so many migrations at once; others go on. One that only drains does not count."""
+    settings = replace(SETTINGS, migrations_per_shard=1)
+    world, coordinator = await started(settings=settings)
+    for name, shard_id in (("x", "a"), ("y", "a"), ("z", "c")):
+        await coordinator.allocate(name, [shard_id])
+    moving, go_on = await held_at(world, "a.pause/before")
+    for name, source, destination in (("y", "a", "c"), ("z", "c", "b")):
+        with pytest.raises(TooManyMigrationsError, match="have shard '[ab]' in hand"):
+            await world.migrate(name, source, destination, f"of {name}")
+    go_on.set()
+    assert (await moving).step is MigrationStep.DONE
+    assert (await world.migrate("y", "a", "c", "again")).step is MigrationStep.DONE
 
 
 async def test_recent_migrations():

@@ -16,9 +16,11 @@ from plb_ray.errors import (
     ShardUnavailableError,
     StaleEpochError,
     TooManyMigrationsError,
+    UnknownMigrationError,
     UnknownOrderParamError,
     UnknownShardError,
 )
+from plb_ray.migration.runner import RunnerLimits
 from plb_ray.rpc.channel import open_channel
 from plb_ray.rpc.errors import Peer, plb_error
 from plb_ray.rpc.queue_client import QueueClient
@@ -99,7 +101,7 @@ async def test_refusals_keep_their_type(served, wrong, error):
 async def test_cap(served):
     """The cap on migrations arrives as an error that may be retried."""
     coordinator = served.world.coordinator
-    coordinator._runner._in_flight_max = 0
+    coordinator._runner._limits = RunnerLimits(0, 0)
     with pytest.raises(TooManyMigrationsError):
         await anext(served.client.migrate(request()))
 
@@ -129,13 +131,13 @@ async def test_placing_and_resolving(served):
     assert given.endpoints == ["memory:c"]
 
 
-async def test_allocating_several_shards_is_refused_plainly(served):
-    """Chains of shards are refused with a sentence that says that this version has none."""
+async def test_allocating_several_shards_gives_a_rotation(served):
+    """Several shards are answered as the rotation; the first of them takes the appends, with its endpoint."""
     several = pb.AllocateShardsRequest(order_param="new", shards=["a", "b"])
-    error = await served.refused(served.stub.AllocateShards(several))
-    assert isinstance(error, BadInputError)
-    assert "not implemented yet" in str(error)
-    assert served.world.owner("new") is None
+    for _ in range(2):
+        placed = await served.stub.AllocateShards(several)
+        assert (list(placed.shards), list(placed.rotation), list(placed.endpoints)) == (["a"], ["a", "b"], ["memory:a"])
+    assert served.world.owner("new") == ("a", 1)
 
 
 async def test_listing_and_cancelling(served):
@@ -155,7 +157,7 @@ async def test_listing_and_cancelling(served):
     refused = served.stub.CancelMigration(pb.CancelMigrationRequest(migration_id="m2"))
     assert isinstance(await served.refused(refused), StaleEpochError)
     assert isinstance(
-        await served.refused(served.stub.GetMigration(pb.GetMigrationRequest(migration_id="nope"))), BadInputError
+        await served.refused(served.stub.GetMigration(pb.GetMigrationRequest(migration_id="nope"))), UnknownMigrationError
     )
 
 

@@ -65,7 +65,7 @@ class MemoryShard:
         """Return the same as it is delivered, by segment."""
         self._require_up()
         ownership.require(self.inside.view.record(order_param, self._clock.now_s()), epoch, append=False)
-        return self.inside.poll(consumer, limit, holds or {}, (order_param,))
+        return _answered(lambda answer: self.inside.poll(consumer, limit, holds or {}, answer, (order_param,)))
 
     def ack(self, order_param, epoch, up_to_seq, consumer="c"):
         self._require_up()

@@ -20,14 +20,14 @@ def trail_of(first, *more):
     return trail
 
 
-def test_the_journal_may_be_behind_or_ahead():
+async def test_the_journal_may_be_behind_or_ahead():
     """Whatever part of the trail the journal has by now, the timeline has each record once, in order."""
     trail = trail_of(FIRST, PRECOPIED, PAUSED, SEALING)
     for written in ((), (FIRST,), (FIRST, PRECOPIED), (FIRST, PRECOPIED, PAUSED, SEALING)):
         assert trail.after(written) == (FIRST, PRECOPIED, PAUSED, SEALING)
 
 
-def test_what_a_predecessor_wrote_comes_first():
+async def test_what_a_predecessor_wrote_comes_first():
     """A recovered migration has its earlier life before it; the record that the recovery wrote again counts once."""
     again = replace(PAUSED, at_s=20.0)
     trail = trail_of(PAUSED, again, replace(SEALING, at_s=21.0))
@@ -52,7 +52,7 @@ def test_the_first_record_gets_its_time():
     assert trail.after(()) == (FIRST, PRECOPIED)
 
 
-def test_a_failure_is_a_record_of_its_own():
+async def test_a_failure_is_a_record_of_its_own():
     """The same step with an error, and again without it, are different records."""
     failed = replace(SEALING, error="no answer")
     turned = replace(SEALING, step=MigrationStep.SEALED)

@@ -1,16 +1,19 @@
-"""Who holds an order param, and for how long: one consumer at a time, by its lease, also over restarts, and never two by mistake."""
+"""Who holds an order param, and for how long: one consumer at a time, by its lease, also over restarts."""
 
 from dataclasses import replace
 
 import pytest
 
 from plb_ray import errors
-from plb_ray.migration.ports import Ownership
+from plb_ray.migration.ports import Ownership, SealRecord
+from plb_ray.queues.embedded.data import DataService
 from plb_ray.queues.embedded.holding import MAX_HOLD_NO, Hold, Nack
-from plb_ray.queues.embedded.operations import Entry, Now
+from plb_ray.queues.embedded.operations import Append, BeginImport, Entry, Now, Resume
 from plb_ray.queues.embedded.ownership import Record
 from plb_ray.queues.embedded.slices import Limits
+from plb_ray.rpc.v1 import queue_pb2 as pb
 from tests.shard.lasting_bench import LEASE_S, MANY, LastingBench, block
+from tests.shard.test_shard_store import opened
 
 NOW = Now(10.0, 1000.0)
 ACTIVE = Record("A", Ownership.ACTIVE, epoch=1, last_seq=9, acked_seq=2)
@@ -187,7 +190,7 @@ def test_a_hold_is_noted_for_owners_only():
 
 
 def test_a_nack_acknowledges_what_is_before():
-    """All before the message is acknowledged; a repetition after it was handled says so; unknown ones are refused."""
+    """All before the message is acknowledged, nothing is taken back that was; messages that are not there are refused."""
     assert Nack(1, 6)(Entry(ACTIVE), NOW).record.acked_seq == 5
     late = Nack(1, 2)(Entry(ACTIVE), NOW)
     assert (late.result, late.record) == (2, ACTIVE)
@@ -204,3 +207,23 @@ def test_hold_numbers_end_before_what_can_be_stored():
     bench.put(replace(ACTIVE, last_seq=3, hold_no=MAX_HOLD_NO, holder=""), [block(3, 1.0)])
     (part,) = bench.slices("one")
     assert part.hold_no == MAX_HOLD_NO
+
+
+async def test_a_nack_from_before_a_segment_gives_all_of_it_back(tmp_path):
+    """What was read ahead comes again if its consumer gives it back from the last message on that it has handled."""
+    async with opened(tmp_path) as shard:
+        await shard.run("K", BeginImport("m", 1))
+        bounds = {"final_seq": 10, "acked_seq": 10, "delivered_seq": 10, "bytes_total": 0, "producers": ()}
+        told = {"chained": True, "behind": True, "after_epoch": 1, "after_endpoint": "host-a:1", "holder": "c", "hold_no": 7}
+        await shard.run("K", Resume("m", SealRecord("K", "m", 2, **bounds, **told)))
+        await shard.append("K", Append(2, "p", 1, (b"x",) * 3))
+        assert await ahead(shard) == [11, 12, 13]
+        assert await ahead(shard) == []
+        nack = pb.NackRequest(order_param="K", epoch=2, seq=5, consumer="c")
+        assert (await DataService(shard).Nack(nack, None)).acked_seq == 10
+        assert await ahead(shard) == [11, 12, 13]
+
+
+async def ahead(shard):
+    found = await shard.poll("c", (), MANY, 0.0)
+    return [message.seq for _, messages in found for message in messages]

@@ -83,8 +83,7 @@ class DataService(ShardDataServicer):
         name, consumer = messages.name_of(messages.bounded(request).order_param), messages.acker_of(request)
         self._shard.delivery.require_holder(consumer, name, request.epoch, self._shard.now_s())
         acked_seq = await self._shard.run(name, Nack(request.epoch, request.seq), request.epoch)
-        if acked_seq < request.seq:
-            self._shard.postpone(name, request.epoch, request.delay_ms / 1000)
+        self._shard.postpone(name, request.epoch, request.delay_ms / 1000)
         return pb.AckResponse(acked_seq=acked_seq)
 
     async def Export(self, request: Any, context: Any) -> AsyncIterator[pb.MessageChunk]:

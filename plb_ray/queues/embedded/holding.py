@@ -39,7 +39,7 @@ class Hold:
 class Nack:
     """A message could not be handled: what is before it is acknowledged. Answers the acknowledged sequence.
 
-    An answer of `seq` or more says that the message was acknowledged before: this is a late repetition.
+    It may lie before a segment's first message: then all that is in flight of it is given back, and none acknowledged.
     """
 
     epoch: int

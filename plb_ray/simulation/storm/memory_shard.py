@@ -150,7 +150,7 @@ class MemoryShard:
         """Acknowledge what is before `seq`, and put back the rest. Raises NotTheHolderError."""
 
         def acknowledged(acked_seq: Any, error: Any) -> None:
-            if error is None and acked_seq < seq:
+            if error is None:
                 try:
                     self.delivery.postpone(order_param, epoch, delay_ms / 1000, self._now().mono_s)
                 except PausedError as paused:

@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: setup check test demo bench proto clean
+.PHONY: setup check test demo bench chaos storm proto clean
 
 setup: $(READY)
 
@@ -27,8 +27,15 @@ test: check  ## check, then all tests
 demo: $(READY)  ## the main job on the packaged sample
 	$(BIN)/plb demo
 
-bench: $(READY)  ## the figures of docs/benchmarks.md: plans at all sizes, beside other solvers (about an hour)
+bench: $(READY)  ## the figures of docs/benchmarks.md: plans beside other solvers, the queue's migrations (over an hour)
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.queue_bench
+
+chaos: $(READY)  ## the crash matrix on real processes, two seeds; network namespaces need root (about half an hour)
+	$(BIN)/python -m tests.chaos --seeds 2
+
+storm: $(READY)  ## a million randomised crash-point migrations in virtual time (about half an hour)
+	$(BIN)/python -m plb_ray.simulation.storm --migrations 1000000 --seed 1
 
 proto: $(READY)  ## make the generated gRPC code anew
 	$(BIN)/python -m grpc_tools.protoc -I. --python_out=. --grpc_python_out=. --pyi_out=. plb_ray/rpc/v1/queue.proto

@@ -43,7 +43,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.REFUSED: "refused: a conflict, somebody else owns it, or it was rolled back",
     ExitCode.UNKNOWN_NAME: "no such order param, shard, migration or forecast",
     ExitCode.PORT_IN_USE: "a port that is needed is in use",
-    ExitCode.CHECKS_FAILED: "a check failed (plb doctor, plb demo, plb plan)",
+    ExitCode.CHECKS_FAILED: "a check failed (plb doctor, plb demo, plb plan, plb conformance)",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C",
 }
 

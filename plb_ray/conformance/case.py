@@ -22,6 +22,7 @@ CLEANER = "plb-conformance-cleaner"
 RESTART_S = 30.0
 CLEAN_S = 10.0
 LOOK_S = 0.02
+CLEAN_S = 2.0  # for the segments of a check to end one after the other
 
 
 class Case:
@@ -93,12 +94,20 @@ class Case:
         """
         left: list[str] = []
         for name in self._names:
-            for _ in range(2):  # a segment that ends lets the one after it be consumed, on a shard that was looked at before
-                for shard in self.targets.shards:
-                    with contextlib.suppress(Refusal):
-                        await self._clean(shard, name)
-            left += await self._leftovers(name)
+            left += await self._clean_everywhere(name)
         return left
+
+    async def _clean_everywhere(self, name: str) -> list[str]:
+        """Clean again until nothing is left: a segment that ends lets the one after it be consumed, once it was told."""
+        until_s = monotonic_s() + CLEAN_S
+        while True:
+            for shard in self.targets.shards:
+                with contextlib.suppress(Refusal):
+                    await self._clean(shard, name)
+            left = await self._leftovers(name)
+            if not left or monotonic_s() > until_s:
+                return left
+            await asyncio.sleep(LOOK_S)
 
     async def _clean(self, shard: ShardUnderTest, name: str) -> None:
         for migration in self._migrations:

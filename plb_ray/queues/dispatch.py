@@ -26,6 +26,7 @@ ACK_S = 0.002  # how long an ack may wait for the next message's
 REFUSED_DELAY_S = 0.1  # until what was refused is delivered again
 AGAIN_DELAY_S = 0.005  # of a repeated nack, so that nothing is on its way when it is answered
 STUCK_S = 5.0  # how long what is kept may wait for what comes before it
+STUCK_DELAY_S = 2.0  # and then stays away, so that what it waits for is not always served after it
 CLOSE_S = 5.0  # how long `close` waits for handlers
 log = logging.getLogger(__name__)
 
@@ -131,7 +132,7 @@ class Dispatcher:
             elif now_s - work.seen_s >= STUCK_S:
                 work.seen_s = now_s
                 for source in line.stuck():
-                    self._start(self._nack(work, source, 0.0))
+                    self._start(self._nack(work, source, STUCK_DELAY_S))
 
     async def close(self) -> None:
         """Let handlers finish the message they have, and acks go out; what is kept is dropped."""

@@ -35,7 +35,7 @@ from plb_ray.errors import (
     UnknownOrderParamError,
 )
 from plb_ray.queues.outbox import Outbox, Receipt, Send
-from plb_ray.queues.routes import DataStubs, Lane, Resolver, backoff_s, paused_backoff_s, redirected
+from plb_ray.queues.routes import DataStubs, Lane, Resolver, backoff_s, paused_backoff_s, redirected, served_again
 from plb_ray.rpc.channel import BATCH_BYTES, CALL_TIMEOUT_S, MAX_PAYLOAD_BYTES
 from plb_ray.rpc.errors import Peer, answer, error_of
 from plb_ray.rpc.v1 import queue_pb2 as pb
@@ -211,7 +211,7 @@ class Producer:
             case MovedError():
                 self._redirect(outbox, error)
             case StaleEpochError() | UnknownOrderParamError():
-                outbox.located = None
+                outbox.located = served_again(outbox.located, error)
                 self._retry(outbox, error)
             case RetryableError() | OutcomeUnknownError():
                 if not isinstance(error, PausedError) and outbox.attempts % ASK_AGAIN_AFTER == ASK_AGAIN_AFTER - 1:

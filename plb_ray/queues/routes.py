@@ -6,10 +6,11 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from plb_ray.domain.mapping import Placement
+from plb_ray.errors import StaleEpochError
 from plb_ray.rpc import convert
 from plb_ray.rpc.channel import CALL_TIMEOUT_S, open_channel
 from plb_ray.rpc.errors import Peer, answer
@@ -17,7 +18,7 @@ from plb_ray.rpc.v1 import queue_pb2 as pb
 from plb_ray.rpc.v1.queue_pb2_grpc import QueueControlStub, ShardDataStub
 
 if TYPE_CHECKING:
-    from plb_ray.errors import MovedError
+    from plb_ray.errors import MovedError, PlbError
 
 BACKOFF_FIRST_S = 0.002
 BACKOFF_MOST_S = 0.1
@@ -104,6 +105,13 @@ class QueueResolver:
 def redirected(error: MovedError) -> Located:
     """Return where a tombstone says that the order param has gone."""
     return Located(Placement(error.order_param, (error.shard_id,), error.epoch), (error.endpoint,))
+
+
+def served_again(located: Located | None, error: PlbError) -> Located | None:
+    """Return the same shard, if it says that it serves by now under a higher epoch: the mapping may not know. Else None."""
+    if located is None or not isinstance(error, StaleEpochError) or error.current <= located.epoch:
+        return None
+    return replace(located, placement=replace(located.placement, epoch=error.current))
 
 
 def backoff_s(attempt: int) -> float:

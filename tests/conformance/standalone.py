@@ -23,10 +23,9 @@ def start(directory, shard_id):
     known, out = home / "endpoint", home / "out"
     listen = known.read_text() if known.exists() else "127.0.0.1:0"
     options = ["--shard-id", shard_id, "--listen", listen, "--data", str(home / "data")]
-    with out.open("w") as stream:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "plb_ray.queues.embedded", *options], stdout=stream, start_new_session=True
-        )
+    command = [sys.executable, "-m", "plb_ray.queues.embedded", *options]
+    with out.open("w") as stream, (home / "log").open("a") as log:  # nothing of ours, else who started us waits for its end
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=stream, stderr=log, start_new_session=True)
     (home / "pid").write_text(str(process.pid))
     until = time.monotonic() + READY_S  # noqa: TID251 - a script of its own
     while not (words := out.read_text()).startswith("ready "):

@@ -372,7 +372,7 @@ async def test_cap_per_shard():
         await coordinator.allocate(name, [shard_id])
     moving, go_on = await held_at(world, "a.pause/before")
     for name, source, destination in (("y", "a", "c"), ("z", "c", "b")):
-        with pytest.raises(TooManyMigrationsError, match="have shard '[ab]' in hand"):
+        with pytest.raises(TooManyMigrationsError, match=r"have shard '[ab]' in hand"):
             await world.migrate(name, source, destination, f"of {name}")
     go_on.set()
     assert (await moving).step is MigrationStep.DONE

@@ -8,8 +8,8 @@ from plb_ray.domain.mapping import Mapping, Placement
 from plb_ray.domain.migration import MigrationStep
 from plb_ray.errors import StaleEpochError
 from plb_ray.migration import recovery
-from plb_ray.migration.switching import advance
 from plb_ray.migration.ports import OrderParamState, Ownership
+from plb_ray.migration.switching import advance
 from tests.migration.memory_stores import MemoryMapping
 from tests.migration.world import Crash, World
 

@@ -33,6 +33,7 @@ EXAMPLES = [
     errors.StaleEpochError("K", 3, 4),
     errors.LeaseExpiredError("over"),
     errors.NotTheOwnerError("another balancer"),
+    errors.NotTheHolderError("orders/7", "billing"),
     errors.FencedError("fenced"),
     errors.RolledBackError("m", "sealing", "no answer"),
     errors.OutcomeUnknownError("no answer"),

@@ -7,6 +7,7 @@ import pytest
 
 from plb_ray import errors
 from plb_ray.queues.client import Bounds, Consumer, Retry
+from plb_ray.queues.dispatch import STUCK_DELAY_S, STUCK_S
 from tests.shard.scripted_deliveries import ScriptedShard, ScriptedShards, delivered
 
 
@@ -111,6 +112,21 @@ async def test_retry_is_not_early():
         clock.at_s += 51.0
         shard.put(delivered("K", 3, 3))
         await until(lambda: handler.of("K") == [1, 2, 3])
+
+
+async def test_what_has_waited_too_long_stays_away_for_a_while():
+    """What is kept too long for what comes before it is given back, and put off so that its shard serves that meanwhile."""
+    clock, handler, shard = Clock(), Listening(), ScriptedShard()
+    async with consuming(handler, {"a": shard}, now_s=clock.now_s) as consumer:
+        shard.put(delivered("K", 5, 7, behind=True, hold_no=1))
+        await until(lambda: consumer.pool.kept.messages == 3)
+        consumer._dispatcher.tick()
+        clock.at_s += STUCK_S
+        consumer._dispatcher.tick()
+        await until(lambda: shard.nacks)
+        assert shard.nacks == [("K", 1, 1, round(STUCK_DELAY_S * 1000))]
+        assert STUCK_DELAY_S > 0
+        assert not consumer.pool.kept.messages
 
 
 async def test_a_consumer_that_is_not_the_holder_drops_what_it_keeps():

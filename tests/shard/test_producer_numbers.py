@@ -60,6 +60,16 @@ async def test_refusal_after_an_unknown_outcome_frees_nothing():
     await producer.close()
 
 
+@pytest.mark.parametrize(("current", "asked"), [(3, 1), (0, 2)])
+async def test_a_shard_that_serves_again_is_believed_before_an_old_mapping(current, asked):
+    """Who comes with an older epoch than the shard serves under goes on with the shard's; with a newer one it asks again."""
+    producer, shard = scripted(refused(errors.StaleEpochError("K", 1, current)), stored())
+    receipt = await producer.send("K", [b"a"])
+    assert (receipt.epoch, producer._resolver.asked) == (current or 1, asked)
+    assert shard.seen == [(1, [b"a"])] * 2
+    await producer.close()
+
+
 async def test_unexplained_failure_inside_the_shard_frees_nothing():
     """An error that is no refusal, though the shard sent it, leaves the numbers with their messages."""
     producer, shard = scripted(refused(errors.PlbError("a mistake")), refused(errors.BadInputError("no")), stored())

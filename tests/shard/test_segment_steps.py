@@ -108,3 +108,14 @@ def test_the_end_of_a_segment_is_told_to_who_waits_for_it():
             told(record, 2)
     for record, epoch in ((ACTIVE, 2), (SEALED, 2), (moved_on, 1)):
         assert told(record, epoch) is record
+
+
+def test_an_import_that_nobody_goes_on_with_does_not_keep_the_end_of_a_segment_from_being_told():
+    """A shard that imports what it had before sends the news on to the owner after it, not to one before the segment."""
+    tombstone = ownership.redirected(Record("K"), 5, "b", "host-b:1")
+    importing = ownership.importing(tombstone, "m", 6)
+    with pytest.raises(errors.MovedError) as redirect:
+        told(importing, 4)
+    assert (redirect.value.endpoint, redirect.value.epoch) == ("host-b:1", 5)
+    with pytest.raises(errors.PausedError):
+        told(importing, 5)

@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-from plb_ray.migration import actions, protocol, undoing
 from plb_ray.migration.ports import Ownership
 from plb_ray.queues.embedded import operations, ownership, sealing
 from plb_ray.simulation.storm.memory_shard import MemoryShard
@@ -95,13 +94,3 @@ def test_a_segment_that_is_delivered_before_its_turn(monkeypatch):
         ownership, "resumed", lambda record, migration_id, seal: replace(real(record, migration_id, seal), after_epoch=0)
     )
     assert "skipped" in found()
-
-
-def test_a_seal_of_unknown_outcome_that_is_taken_for_a_failure(monkeypatch):
-    """A balancer that rolls back what was committed."""
-    broken = protocol._ROLLBACK | {(protocol.MigrationStep.SEALING, protocol.Event.FAILED)}
-    monkeypatch.setattr(protocol, "_ROLLBACK", broken)
-    for module in (protocol, actions, undoing):
-        if hasattr(module, "source_event"):
-            monkeypatch.setattr(module, "source_event", lambda *_: protocol.Event.SOURCE_OTHER)
-    assert found()

@@ -105,13 +105,14 @@ def told(record: Record, epoch: int) -> Record:
 
     Raises:
         PausedError: it is being imported; it will know only from its seal that it is behind.
-        MovedError: it was sealed while it waited for these segments, so its destination may wait for them now.
+        MovedError: it was sealed while it waited for these segments, so its destination may wait for them now. So may the
+            owner that an import has found here, which may be one that nobody goes on with.
         UnknownOrderParamError: this is no shard of the order param.
     """
     if record.ownership is Ownership.NONE:
         raise UnknownOrderParamError(record.order_param)
     if record.ownership is Ownership.IMPORTING:
-        raise PausedError(record.order_param, RETRY_MS)
+        raise moved(record) if record.moved_epoch > epoch else PausedError(record.order_param, RETRY_MS)
     if record.ownership is Ownership.SEALED and 0 < record.after_epoch <= epoch:
         raise moved(record)
     return record

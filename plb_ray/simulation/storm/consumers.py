@@ -31,7 +31,7 @@ RETRY_S = 0.01
 POLL_GAP_S = (0.02, 0.15)
 NACKED = 0.005  # share of messages that cannot be worked off at first
 KEPT = Bounds(line_messages=40, total_messages=150)  # small, so that they are reached
-STUCK_S = 2.0  # how long what is kept may wait for what comes before it
+STUCK_S = 2.0  # how long what is kept may wait for what comes before it, and then stays away
 IDLE_S = 1.0  # without a delivery, until a shard is asked for redelivery
 
 
@@ -139,7 +139,9 @@ class Consumer:
             for one in polled.messages
         ]
         source = Source(endpoint, polled.epoch)
-        offer = line.offer(Batch(source, messages, lease_no, polled.hold_no, polled.behind, polled.followed, polled.acked_seq))
+        offer = line.offer(
+            Batch(source, messages, lease_no, polled.hold_no, polled.behind, polled.followed, polled.acked_seq)
+        )
         self._hand_over(line)
         return offer is not Offer.GAP
 
@@ -168,19 +170,19 @@ class Consumer:
                 line = self._lines[name]
                 del self._waiting_since_s[name]
                 for source in line.stuck():
-                    self._return(line, source)
+                    self._return(line, source, STUCK_S)
 
     def _lease_number(self, endpoint: str) -> int:
         return self._leases.number(endpoint, self._loop.time())
 
-    def _return(self, line: Line, source: Source) -> None:
-        self._loop.create_task(self._nack(line, source))
+    def _return(self, line: Line, source: Source, delay_s: float = 0.0) -> None:
+        self._loop.create_task(self._nack(line, source, delay_s))
 
-    async def _nack(self, line: Line, source: Source) -> None:
+    async def _nack(self, line: Line, source: Source, delay_s: float) -> None:
         """Have a source delivered again; what comes of it before the nack is answered is refused."""
         again = True
         while again:
-            delay_ms = int(self._dice.uniform() * 50)
+            delay_ms = int(1000 * delay_s + self._dice.uniform() * 50)
             error = await self._send(line, source, "nack", line.nack_seq, self.node.name, delay_ms)
             again = line.returned(source)
             if error is not None:

@@ -109,8 +109,9 @@ class Producer:
         except PausedError:
             self._checker.refused(self.order_param, self._calm_s())
             return False
-        except (StaleEpochError, UnknownOrderParamError, FencedError):
-            self._at = None
+        except (UnknownOrderParamError, FencedError) as error:
+            serves_again = isinstance(error, StaleEpochError) and error.current > epoch
+            self._at = (shard_id, error.current) if serves_again else None
             return False
         except PlbError:
             if self._dice.chance(0.3):

@@ -210,7 +210,7 @@ class ShardServer:
             blocks = await self._network.call(self.node, source, "export", *call, mutating=False)
             if not blocks:
                 return [progress]
-            step = operations.ImportChunk(migration_id, epoch, blocks)
+            step = operations.ImportChunk(migration_id, epoch, blocks, progress.last_seq)
             last_seq, count, size = await self.shard.done(order_param, step)
             progress = CopyProgress(last_seq, progress.messages + count, progress.bytes + size)
 

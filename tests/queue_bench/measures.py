@@ -8,7 +8,7 @@ import numpy as np
 
 from plb_ray.clock import monotonic_s
 from plb_ray.domain.migration import MigrationMode, MigrationStep
-from plb_ray.queues.client import Consumer
+from plb_ray.queues.client import Consumer, Producer
 from plb_ray.simulation.checker import OrderChecker
 from tests.queue_bench.load import Live
 from tests.queue_bench.rig import PAYLOAD, rig
@@ -142,9 +142,11 @@ async def _chain(rate_per_s, seconds, count):
     checker, backlog = OrderChecker(), int(rate_per_s * seconds * count)
     async with rig(count, service_rate_per_s=rate_per_s) as bench:
         await bench.allocate("x", *bench.shards)
-        for done in range(0, backlog, 500):  # in portions, so that the head rotates as it would in life
-            await bench.fill("x", min(500, backlog - done))
-            await asyncio.sleep(0.06)
+        producer = Producer(bench.resolver, "fill")  # it follows the head
+        for done in range(0, backlog, 100):  # in portions, so that the head rotates as it would in life
+            await producer.send("x", [PAYLOAD] * min(100, backlog - done))
+            await asyncio.sleep(0.01)
+        await producer.close()
         loads = await bench.queue.load_metrics()
         stored = [sum(one.backlog for one in (*load.order_params, *load.segments)) for load in loads.shards]
         took_s = await _consume_all(bench, checker, backlog)

@@ -55,7 +55,8 @@ class Rig:
                 for number in range(start, min(end + 1, start + batch * calls), batch)
             ]
             # in one call, so that they cannot overtake each other
-            await stub.AppendMany(pb.AppendManyRequest(appends=appends), timeout=60)
+            answered = await stub.AppendMany(pb.AppendManyRequest(appends=appends), timeout=60)
+            assert not any(outcome.error for outcome in answered.outcomes), "an append was refused"
 
     async def trim(self, order_param, keep):
         """Acknowledge all but the newest `keep` messages."""

@@ -142,6 +142,7 @@ class Executor:
     async def _unless_cancelled(self, action: Awaitable[Outcome]) -> Outcome:
         """Carry out a command; when the migration is cancelled meanwhile, drop it."""
         work = asyncio.ensure_future(action)
+        work.add_done_callback(_looked_at)
         stop = asyncio.ensure_future(self._cancelled.wait())
         try:
             await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -153,3 +154,9 @@ class Executor:
                 work.cancel()
         await asyncio.gather(work, return_exceptions=True)
         return Outcome(Event.CANCELLED, "cancelled on request")
+
+
+def _looked_at(work: asyncio.Future[Outcome]) -> None:
+    """Look at the outcome of a command that may have been dropped, so that asyncio does not complain."""
+    if not work.cancelled():
+        work.exception()

@@ -66,6 +66,7 @@ async def test_sigkill_keeps_the_import_and_the_seal(tmp_path):
         await source.control.open("K", 1)
         await source.append("K", 1, [b"x"] * 1000)
         await copied(destination, source, "K", "m", 1)
+        await destination.control.begin("K", "m", 1)  # answered after what came before it is on disk; a copy alone is not
         await destination.process.kill()
         await destination.back()
         await source.append("K", 1001, [b"x"] * 10)

@@ -69,10 +69,7 @@ def test_the_same_holds_over_several_steps(seed, steps):
 
 
 def test_nine_in_ten_plans_are_optimal_and_none_is_far_from_it():
-    """At least 90 % of the plans cost the optimum, the mean is within 1 % of it and the worst within 10 %.
-
-    The budget is wall time: on a busy machine the worst of them is worse than the bench says.
-    """
+    """At least 90 % of the plans cost the optimum, the mean is within 1 % of it and the worst within 5 %."""
     found = [tight_case(*one) for one in ONE_STEP] + [steps_case(*one) for one in STEPS]
     proven = [(problem, plan, answer) for problem, plan, answer in found if answer.status == exact.OPTIMAL]
     costs = np.array([[plan.cost, judge(problem, answer.owner).cost] for problem, plan, answer in proven])
@@ -81,7 +78,7 @@ def test_nine_in_ten_plans_are_optimal_and_none_is_far_from_it():
     assert (costs[:, 1] > 0).sum() >= 0.8 * len(proven)
     assert (ratio <= 1 + 1e-9).mean() >= 0.9
     assert ratio.mean() <= 1.01
-    assert ratio.max() <= 1.1
+    assert ratio.max() <= 1.05
 
 
 @pytest.mark.parametrize("seed", SHORT)

@@ -19,20 +19,6 @@ NOW = Now(10.0, 1000.0)
 ACTIVE = Record("A", Ownership.ACTIVE, epoch=1, last_seq=9, acked_seq=2)
 
 
-def test_one_consumer_at_a_time():
-    """While an order param has messages in flight at one consumer, others get nothing of it, then all of it."""
-    bench = LastingBench()
-    bench.append("A", 1.0)
-    assert bench.take("one") == {"A": (1, 1)}
-    bench.append("A", 2.0)
-    bench.append("B", 3.0)
-    assert bench.take("two") == {"B": (1, 1)}
-    assert bench.take("one") == {"A": (2, 2)}
-    bench.append("A", 4.0)
-    bench.ack("A", 2)
-    assert bench.take("two") == {"A": (3, 3)}
-
-
 def test_naming_an_order_param_takes_it_over():
     """A consumer that names an order param gets what another had in flight at once."""
     bench = LastingBench()

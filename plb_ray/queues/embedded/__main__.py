@@ -115,7 +115,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--memory-bytes", type=_not_negative, default=0.0, help="capacity; 0: the machine's")
     parser.add_argument("--io-bytes-per-s", type=_not_negative, default=0.0, help="capacity; 0: a common disk's")
     parser.add_argument(
-        "--consumer-lease-s", type=_not_negative, default=10.0, help="a consumer silent for so long loses what it holds"
+        "--consumer-lease-s", type=_positive, default=10.0, help="a consumer silent for so long loses what it holds"
     )
     parser.add_argument(
         "--copy-bytes-per-s", type=_not_negative, default=0.0, help="most that backlogs are copied at; 0: by latency alone"
@@ -128,6 +128,13 @@ def _not_negative(text: str) -> float:
     value = float(text)
     if not 0 <= value < float("inf"):
         raise argparse.ArgumentTypeError("must be 0 or more")
+    return value
+
+
+def _positive(text: str) -> float:
+    value = _not_negative(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError("must be above 0")
     return value
 
 

@@ -140,11 +140,6 @@ class Block:
         column = self._columns.appended_s
         return list(column) * len(self) if len(column) == 1 else list(column)
 
-    def appended_s_of(self, place: int) -> float:
-        """Return the wall time of the append of message number `place`, from 0."""
-        column = self._columns.appended_s
-        return float(column[0] if len(column) == 1 else column[place])
-
     @property
     def payloads(self) -> bytes:
         """All payloads, one after the other."""

@@ -1,8 +1,10 @@
 """Acknowledgements on their way: cumulative, beside the polling, all that are due for one shard in one call; and nacks.
 
 Each goes to the segment that delivered its messages: an order param may have several, on one shard even. One that meets a
-redirect is repeated at the new owner under its epoch: sequences are the same on every shard. One that cannot be placed is
-given up in the end; the messages are then delivered again, dropped as repetitions by the consumer, and acknowledged again.
+redirect is repeated at the new owner under its epoch: sequences are the same on every shard. A redirect over several epochs
+may lead past the segment that it is for: a shard knows of its last hand-over only, and a later segment takes the ack and
+does nothing. Such an ack is not *sure*. One that cannot be placed is given up in the end; the messages are then delivered
+again, dropped as repetitions by the consumer, and acknowledged again.
 """
 
 from __future__ import annotations
@@ -47,6 +49,7 @@ class Ack:
     Attributes:
         to: where it is sent: its source, until a redirect says otherwise.
         attempts: refused ones.
+        sure: it goes to the segment that it is for.
     """
 
     order_param: str
@@ -54,6 +57,7 @@ class Ack:
     up_to_seq: int
     to: Source
     attempts: int = 0
+    sure: bool = True
 
 
 if TYPE_CHECKING:
@@ -176,6 +180,7 @@ class Acknowledger:
             log.info("ack of %r up to %d is given up: %s", ack.order_param, ack.up_to_seq, error)
             self._settle(ack, error)
             return
+        ack.sure &= next_try.epoch <= ack.to.epoch + 1
         ack.to = next_try
         await asyncio.sleep(backoff_s(ack.attempts))
         self._send(ack)

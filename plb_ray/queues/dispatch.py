@@ -191,11 +191,13 @@ class Dispatcher:
 
     def _settled(self, ack: Ack, error: PlbError | None) -> None:
         work = self._works[ack.order_param]
-        if error is None:
+        if isinstance(error, NotTheHolderError):
+            self._lost(work)
+        elif error is None and ack.sure:
             work.line.confirmed(ack.source, ack.up_to_seq)
             self._go_on(work)
-        elif isinstance(error, NotTheHolderError):
-            self._lost(work)
+        else:
+            work.line.unsure(ack.source)
 
     def _lost(self, work: _Work) -> None:
         self._redeliver.update(work.line.lost())

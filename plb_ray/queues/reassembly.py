@@ -186,6 +186,12 @@ class Line:
         if waiting is not None and waiting.up_to_seq <= up_to_seq:
             del self._unconfirmed[source]
 
+    def unsure(self, source: Source) -> None:
+        """An ack may not have come to the shard that has the segment now, which may deliver the same to another consumer."""
+        waiting = self._unconfirmed.get(source)
+        if waiting is not None:
+            self._unconfirmed[source] = _Handled(waiting.up_to_seq, NO_LEASE)
+
     def lost(self) -> set[str]:
         """Drop all that is kept: another consumer holds the order param. What was handled is remembered.
 
@@ -196,7 +202,8 @@ class Line:
         for source in tuple(self._runs):
             self._drop(source)
         self._refused.clear()
-        self._unconfirmed = {source: _Handled(one.up_to_seq, NO_LEASE) for source, one in self._unconfirmed.items()}
+        for source in self._unconfirmed:
+            self.unsure(source)
         self.chained = False
         return endpoints
 

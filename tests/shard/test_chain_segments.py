@@ -139,6 +139,16 @@ def test_only_the_two_nearest_are_read_ahead():
     assert bench.take("one", holds={"A": 7}) == {("A", 7): (71, 72)}
 
 
+def test_earlier_segments_come_first_whatever_the_stamps_say():
+    """A clock that was set back between two segments on one shard does not put the later one before the earlier one."""
+    bench = Bench(hold_no=7)
+    trailing(bench, 3, 31, 32, after_epoch=2)
+    trailing(bench, 1, 1, 2)
+    one = Limits(1, 1 << 30)
+    polls = [bench.take("one", limits=one, holds={"A": 7}) for _ in range(4)]
+    assert polls == [{("A", 1): (1, 1)}, {("A", 1): (2, 2)}, {("A", 3): (31, 31)}, {("A", 3): (32, 32)}]
+
+
 def test_a_chain_stays_with_its_holder():
     """A trailing segment with nothing in flight is not shared out: its holder has read ahead what comes after it."""
     bench = Bench()

@@ -92,6 +92,23 @@ async def test_acks_of_a_returned_order_param_take_its_new_epoch():
     assert shards.taken == [(A3, 7)]
 
 
+async def test_an_ack_that_may_have_passed_its_segment_is_not_sure():
+    """A redirect to the next epoch leads to the segment; one over several may lead past it, to one that drops the ack."""
+    far = Source("b", 4)
+    moves = {A1: [errors.MovedError("K", "b", "b", 2)], B2: [], A3: [errors.MovedError("K", "b", "b", 4)], far: []}
+    shards, sure = Refusing(moves), {}
+    acknowledger = Acknowledger(shards, None, "c", lambda ack, _: sure.update({ack.source: ack.sure}))
+    acknowledger.put("K", A1, 7)
+    acknowledger.put("K", A3, 20)
+    await acknowledger.close()
+    assert sure == {A1: True, A3: True}
+    moves = {A1: [errors.MovedError("K", "b", "b", 4)], far: []}
+    acknowledger = Acknowledger(Refusing(moves), None, "c", lambda ack, _: sure.update({ack.source: ack.sure}))
+    acknowledger.put("K", A1, 7)
+    await acknowledger.close()
+    assert sure == {A1: False, A3: True}
+
+
 async def test_acks_for_one_shard_are_put_together_by_segment():
     """Of several acks of one segment that wait together only the newest is sent; those of another segment have their own."""
     shards, ends = await acknowledged({A1: [], A3: []}, (A1, 3), (A3, 20), (A1, 9), (A1, 6))

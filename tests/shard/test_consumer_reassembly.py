@@ -132,6 +132,18 @@ def test_a_segment_behind_waits_when_its_predecessor_is_in_doubt():
     assert hands.work() == [1, 2, 3, 4, 5, 6]
 
 
+def test_a_segment_behind_waits_when_an_ack_may_have_gone_astray():
+    """If it is not certain which segment took the ack, what is behind waits for a front: all before that is done."""
+    hands = Hands()
+    hands.offer(A, 1, 3, followed=True)
+    hands.offer(B, 4, 6, behind=True)
+    hands.work(3)
+    hands.line.unsure(A)
+    assert hands.work() == [1, 2, 3]
+    hands.offer(B, 4, 7)
+    assert hands.work() == [1, 2, 3, 4, 5, 6, 7]
+
+
 def test_a_new_hold_drops_what_was_read_ahead_under_the_old_one():
     """When another consumer has held the order param in between, what is kept from before, or comes late, is dropped."""
     hands = Hands()

@@ -13,7 +13,8 @@ Rules, per order param:
 
 A segment that is *behind* (earlier messages are elsewhere, not consumed) is handed only to the holder: the one that the seal
 named, or one that shows a higher hold number, which comes with messages of an earlier segment. It reads ahead, so much that
-it can keep it in memory. The segments of a chain stay with their holder until its lease ends. See `holders`.
+it can keep it in memory; earlier segments on the same shard come first. The segments of a chain stay with their holder until
+its lease ends. See `holders`.
 
 A heap holds (time of the first waiting message, key, sequence) per line. Entries are never removed when they become stale:
 one that does not name its line's next message is dropped when it surfaces. Cost: O(log K) per run of messages.
@@ -212,9 +213,10 @@ class Delivery:
         messages, payload_bytes = 0, 0
         while heads and messages < limits.messages and payload_bytes < limits.payload_bytes:
             head = heapq.heappop(heads)
-            line = self._line_of(head, heads, now_s)
-            if line is None:
+            named = self._line_of(head, heads, now_s)
+            if named is None:
                 continue
+            line = self._first_of(named, now_s)
             room = limits.in_flight - line.in_flight if limits.in_flight else limits.messages
             if room < 1 or not self._holders.may_have(consumer, line):
                 skipped.append(head)
@@ -226,6 +228,8 @@ class Delivery:
             messages, payload_bytes = messages + count, payload_bytes + size
             runs[line.key] = (runs.get(line.key, (first_seq, 0))[0], line.delivered_seq)
             self._push(line, heads)
+            if line is not named:
+                self._push(named, heads)
         for head in skipped:
             self._push(self._view.lines[head[1]], heads)
         return [Slice.of(self._view.lines[key], *run) for key, run in runs.items()]
@@ -253,6 +257,12 @@ class Delivery:
         if line.not_before_s > now_s:
             return None
         return line if line.waiting > 0 and line.delivered_seq + 1 == head[2] else None
+
+    def _first_of(self, line: Line, now_s: float) -> Line:
+        """Return the line, or an earlier segment that waits here: stamps tell no order, a clock may have jumped."""
+        if not line.behind:
+            return line
+        return next(near for near in self._view.of(line.key[0]) if near.waiting > 0 and near.not_before_s <= now_s)
 
     def _heard(self, consumer: str, names: Sequence[str], holds: Mapping[str, int], now_s: float) -> None:
         """Renew a consumer's lease, and let it have what it claims, or takes over by naming it."""

@@ -183,7 +183,7 @@ class Consumer:
         again = True
         while again:
             delay_ms = int(1000 * delay_s + self._dice.uniform() * 50)
-            error = await self._send(line, source, "nack", line.nack_seq, self.node.name, delay_ms)
+            error, _ = await self._send(line, source, "nack", line.nack_seq, self.node.name, delay_ms)
             again = line.returned(source)
             if error is not None:
                 if not isinstance(error, NotTheHolderError):
@@ -194,34 +194,44 @@ class Consumer:
         self._hand_over(line)
 
     async def _ack(self, line: Line, source: Source, up_to_seq: int) -> None:
-        error = await self._send(line, source, "ack", up_to_seq, self.node.name)
-        if error is None:
+        error, sure = await self._send(line, source, "ack", up_to_seq, self.node.name)
+        if isinstance(error, NotTheHolderError):
+            self._redeliver.update(line.lost())
+        elif error is None and sure:
             line.confirmed(source, up_to_seq)
             self._hand_over(line)
-        elif isinstance(error, NotTheHolderError):
-            self._redeliver.update(line.lost())
+        else:
+            line.unsure(source)
 
-    async def _send(self, line: Line, source: Source, method: str, *arguments: object) -> PlbError | None:
-        """Send an ack or a nack, following the order param where it goes; return why it was given up, or None."""
-        to, failures = source, 0
+    async def _send(
+        self, line: Line, source: Source, method: str, *arguments: object
+    ) -> tuple[PlbError | None, bool]:
+        """Send an ack or a nack, following the order param where it goes.
+
+        Returns:
+            Why it was given up, or None; and whether the right segment has it, see `plb_ray.queues.acks`.
+        """
+        to, failures, sure = source, 0, True
         while True:
             server = self._by_endpoint[to.endpoint]
             try:
                 await self._network.call(self.node, server, method, line.order_param, to.epoch, *arguments)
             except MovedError as error:
                 if error.epoch <= to.epoch:
-                    return error
+                    return error, False
+                sure &= error.epoch == to.epoch + 1
                 to = Source(error.endpoint, error.epoch)
             except StaleEpochError as error:
                 if error.current <= to.epoch:
-                    return error
+                    return error, False
+                sure &= error.current == to.epoch + 1
                 to = Source(to.endpoint, error.current)
             except (RetryableError, OutcomeUnknownError) as error:
                 failures += 1
                 if failures > ATTEMPTS:
-                    return error
+                    return error, False
             except PlbError as error:
-                return error
+                return error, False
             else:
-                return None
+                return None, sure
             await self.node.wait(RETRY_S * min(failures + 1, 10))

@@ -37,6 +37,7 @@ SHARDS = ("a", "b", "c", "d")
 FAULT_GAPS = (0.0, 25.0, 50.0, 50.0, 100.0, 100.0, 250.0)
 CALM_PAUSE_S = 0.5  # longest pause without any fault
 SETTLE_S = 30.0
+DRAIN_PER_S = 50  # messages that all consumers together must get through at least, once all is healed
 LOOK_S = 0.1
 
 
@@ -255,7 +256,7 @@ class World:
         self.problems += left_over(self)
 
     async def _until_settled(self) -> None:
-        until_s = self.loop.time() + SETTLE_S
+        until_s = self.loop.time() + SETTLE_S + self.checker.outstanding() / DRAIN_PER_S
         while self.loop.time() < until_s:
             await asyncio.sleep(LOOK_S)
             if self.balancer.coordinator is not None and not await unsettled(self):

@@ -21,6 +21,7 @@ from plb_ray.conformance.checks import (
     queue_migrating,
     returning,
     sealing,
+    soft_pausing,
 )
 from plb_ray.errors import BadInputError
 
@@ -37,6 +38,7 @@ TABLES = (
     pausing.TABLE,
     copying.TABLE,
     sealing.TABLE,
+    soft_pausing.TABLE,
     fencing.TABLE,
     aborting.TABLE,
     aborting.DRAIN,

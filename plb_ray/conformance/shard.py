@@ -75,8 +75,10 @@ class ShardUnderTest:
     async def begin(self, name: str, migration: str, epoch: int = 1) -> pb.OrderParamState:
         return await self.calls.one("Begin", pb.BeginRequest(order_param=name, migration_id=migration, epoch=epoch))
 
-    async def pause(self, name: str, migration: str, epoch: int = 1, lease_ms: int = 10_000) -> pb.OrderParamState:
-        request = pb.PauseRequest(order_param=name, migration_id=migration, epoch=epoch, lease_ms=lease_ms)
+    async def pause(
+        self, name: str, migration: str, epoch: int = 1, lease_ms: int = 10_000, *, soft: bool = False
+    ) -> pb.OrderParamState:
+        request = pb.PauseRequest(order_param=name, migration_id=migration, epoch=epoch, lease_ms=lease_ms, soft=soft)
         return await self.calls.one("Pause", request)
 
     async def copy(self, name: str, migration: str, source: ShardUnderTest, epoch: int = 1) -> list[pb.CopyProgress]:
@@ -87,7 +89,14 @@ class ShardUnderTest:
         return await self.calls.many("CopyBacklog", request)
 
     async def seal(
-        self, name: str, migration: str, destination: ShardUnderTest, epoch: int = 1, *, chained: bool = False
+        self,
+        name: str,
+        migration: str,
+        destination: ShardUnderTest,
+        epoch: int = 1,
+        *,
+        chained: bool = False,
+        tail_after_seq: int | None = None,
     ) -> pb.SealRecord:
         request = pb.SealRequest(
             order_param=name,
@@ -96,6 +105,7 @@ class ShardUnderTest:
             destination_shard=destination.shard_id,
             destination_endpoint=destination.endpoint,
             chained=chained,
+            tail_after_seq=tail_after_seq,
         )
         return await self.calls.one("Seal", request)
 

@@ -41,9 +41,16 @@ def write_migration(connection: Connection, record: MigrationRecord, sealed: Sea
     """Store the latest record, and append it to the history."""
     values: dict[str, Any] = {**vars(record), "step": record.step.value, "mode": record.mode.value}
     document = json.dumps(values, separators=(",", ":"))
-    seal = None if sealed is None else json.dumps(asdict(sealed), separators=(",", ":"))
+    seal = None if sealed is None else _seal_document(sealed)
     connection.execute(_APPEND, {"migration_id": record.migration_id, "step": record.step.value, "document": document})
     connection.execute(_STORE, {**values, "seal": seal})
+
+
+def _seal_document(sealed: SealRecord) -> str:
+    """Return what is final of a seal as JSON; the tail is still on the source."""
+    values = asdict(sealed)
+    del values["tail"]
+    return json.dumps(values, separators=(",", ":"))
 
 
 def get_migration(connection: Connection, migration_id: str) -> MigrationRecord | None:

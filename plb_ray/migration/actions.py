@@ -39,6 +39,7 @@ class Actions:
         self._hands = hands = Hands(record, around, note)
         self._copied_seq = 0  # last message that the destination has
         self._tail_seq = 0  # last message when PAUSE was accepted; 0 if all were acknowledged
+        self._soft = False  # appends go on until SEAL, which brings what came after the copy
         self._switching: asyncio.Task[Placement] | None = None
         self._do: dict[Command, Callable[[], Awaitable[Outcome]]] = {
             Command.PRECOPY: self._precopy,
@@ -90,42 +91,48 @@ class Actions:
         return Outcome(Event.PRECOPIED if record.step is MigrationStep.PREPARE else Event.COPIED)
 
     async def _pause(self) -> Outcome:
-        """Pause, and meanwhile copy on: mostly the copy comes after the pause at the source, and brings all of the tail.
+        """Pause, softly if the source can: then appends go on until SEAL, and nobody waits for anything before it.
 
         It also makes sure that the destination lives: once sealed, the order param waits for it.
         """
         record, hands = self._hands.record, self._hands
+        ids = (record.order_param, record.migration_id, record.epoch)
         hands.pause_begins()
-        lease_ms = hands.around.settings.lease_ms
-        paused, self._copied_seq = await asyncio.gather(
-            hands.source.pause(record.order_param, record.migration_id, record.epoch, lease_ms),
-            self._looked_at() if hands.chained else hands.copy(),
+        paused, _ = await asyncio.gather(
+            hands.source.pause(*ids, hands.around.settings.lease_ms, soft=True),
+            hands.destination.state(record.order_param),
         )
+        self._soft = paused.soft
+        if paused.soft:
+            hands.pause_is_soft()
         self._tail_seq = paused.last_seq if paused.acked_seq < paused.last_seq else 0
         return Outcome(Event.PAUSED)
 
-    async def _looked_at(self) -> int:
-        return (await self._hands.destination.state(self._hands.record.order_param)).last_seq
-
     async def _copy_tail(self) -> Outcome:
-        """Copy what is left, if anything is. While paused, no longer than the lease."""
+        """Copy what is left, if it is more than SEAL brings along. While paused, no longer than the lease."""
         paused_now = self._hands.record.step is MigrationStep.PAUSED
-        if paused_now and (self._hands.chained or self._copied_seq >= self._tail_seq):
+        if paused_now and (self._hands.chained or self._tail_seq - self._copied_seq <= self._comes_with_seal):
             return Outcome(Event.COPIED)
         if self._hands.chained:
             return await self._begin()
         async with asyncio.timeout(self._hands.around.settings.lease_ms / 1000 if paused_now else None):
-            copied_seq = await self._hands.copy()
-            if copied_seq >= self._tail_seq:
+            self._copied_seq = await self._hands.copy()
+            if self._copied_seq >= self._tail_seq:
                 return Outcome(Event.COPIED)
             # acks go on: the rest may need no copy any more
             source = await self._hands.source.state(self._hands.record.order_param)
-        if max(copied_seq, source.acked_seq) < source.last_seq:
-            return Outcome(Event.FAILED, f"the destination has messages up to {copied_seq} of {source.last_seq}")
+        if max(self._copied_seq, source.acked_seq) < source.last_seq:
+            return Outcome(Event.FAILED, f"the destination has messages up to {self._copied_seq} of {source.last_seq}")
         return Outcome(Event.COPIED)
 
+    @property
+    def _comes_with_seal(self) -> int:
+        return self._hands.around.settings.tail_messages if self._soft else 0
+
     async def _seal(self) -> Outcome:
-        self.sealed = await self._hands.seal()
+        if self._soft:
+            self._hands.pause_begins()
+        self.sealed = await self._hands.seal(self._copied_seq if self._soft else None)
         return Outcome(Event.SEALED)
 
     async def _switch_mapping(self) -> Outcome:

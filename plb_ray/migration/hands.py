@@ -103,15 +103,20 @@ class Hands:
             )
         return last_seq
 
-    async def seal(self) -> SealRecord:
-        """SEAL; a repeat returns the same record."""
+    async def seal(self, tail_after_seq: int | None = None) -> SealRecord:
+        """SEAL; a repeat returns the same record. Given what the destination has, the rest comes with it if it is little."""
         record = self.record
         ids = (record.order_param, record.migration_id, record.epoch)
-        return await self.source.seal(*ids, self.as_destination, chained=self.chained)
+        wanted = None if self.chained else tail_after_seq
+        return await self.source.seal(*ids, self.as_destination, chained=self.chained, tail_after_seq=wanted)
 
     def pause_begins(self) -> None:
-        """Call it before PAUSE is sent, so that the measured pause is never too short."""
+        """Call it before what may stop appends is sent, so that the measured pause is never too short."""
         self._paused_at_s = self.around.monotonic_s()
+
+    def pause_is_soft(self) -> None:
+        """Appends go on after all."""
+        self._paused_at_s = None
 
     def pause_is_over(self) -> None:
         """Note how long it was; that stays unknown if another process began it."""

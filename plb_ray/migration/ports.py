@@ -6,7 +6,7 @@ raises the errors of `plb_ray.errors`: a retryable one changed nothing or may be
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
@@ -45,7 +45,10 @@ class SegmentState:
 
 @dataclass(frozen=True)
 class OrderParamState:
-    """A shard's durable record of one order param. `behind`: segments before its own are not consumed yet."""
+    """A shard's durable record of one order param.
+
+    `behind`: segments before its own are not consumed yet. `soft`: PAUSED, and appends go on until SEAL.
+    """
 
     order_param: str
     ownership: Ownership
@@ -58,6 +61,7 @@ class OrderParamState:
     lease_left_ms: float = 0.0
     behind: bool = False
     segments: tuple[SegmentState, ...] = ()
+    soft: bool = False
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class SealRecord:
         behind: segments before the destination's are not consumed yet: those up to `after_epoch`, the last of which is on
             the shard at `after_endpoint`.
         holder, hold_no: the consumer that holds the order param, and how often the holder has changed; empty: none.
+        tail: what the destination lacked at a soft pause's SEAL, as blocks travel. Not final, so neither compared nor kept.
     """
 
     order_param: str
@@ -95,6 +100,7 @@ class SealRecord:
     hold_no: int = 0
     after_epoch: int = 0
     after_endpoint: str = ""
+    tail: tuple[bytes, ...] = field(default=(), compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -123,12 +129,21 @@ class ShardPort(Protocol):
     def states(self) -> AsyncIterator[OrderParamState]: ...
     async def open(self, order_param: str, epoch: int) -> OrderParamState: ...
     async def begin(self, order_param: str, migration_id: str, epoch: int) -> OrderParamState: ...
-    async def pause(self, order_param: str, migration_id: str, epoch: int, lease_ms: int) -> OrderParamState: ...
+    async def pause(
+        self, order_param: str, migration_id: str, epoch: int, lease_ms: int, *, soft: bool = False
+    ) -> OrderParamState: ...
     def copy_backlog(
         self, order_param: str, migration_id: str, epoch: int, source_endpoint: str, chunk_messages: int
     ) -> AsyncIterator[CopyProgress]: ...
     async def seal(
-        self, order_param: str, migration_id: str, epoch: int, destination: Shard, *, chained: bool = False
+        self,
+        order_param: str,
+        migration_id: str,
+        epoch: int,
+        destination: Shard,
+        *,
+        chained: bool = False,
+        tail_after_seq: int | None = None,
     ) -> SealRecord: ...
     async def update_mapping(self, order_param: str, epoch: int, owner: Shard) -> OrderParamState: ...
     async def resume(self, order_param: str, migration_id: str, sealed: SealRecord) -> OrderParamState: ...

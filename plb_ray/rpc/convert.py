@@ -205,6 +205,7 @@ def state_from_pb(message: pb.OrderParamState) -> OrderParamState:
         lease_left_ms=message.lease_left_ms,
         behind=message.behind,
         segments=tuple(map(segment_from_pb, message.segments)),
+        soft=message.soft,
     )
 
 
@@ -236,6 +237,7 @@ def seal_from_pb(message: pb.SealRecord) -> SealRecord:
         hold_no=message.hold_no,
         after_epoch=message.after_epoch,
         after_endpoint=message.after_endpoint,
+        tail=tuple(message.tail),
     )
 
 

@@ -85,8 +85,11 @@ class ShardClient:
         request = pb.BeginRequest(order_param=order_param, migration_id=migration_id, epoch=epoch)
         return convert.state_from_pb(await self._write(self._stub.Begin(request, timeout=self._timeout_s)))
 
-    async def pause(self, order_param: str, migration_id: str, epoch: int, lease_ms: int) -> OrderParamState:
-        request = pb.PauseRequest(order_param=order_param, migration_id=migration_id, epoch=epoch, lease_ms=lease_ms)
+    async def pause(
+        self, order_param: str, migration_id: str, epoch: int, lease_ms: int, *, soft: bool = False
+    ) -> OrderParamState:
+        ids = {"order_param": order_param, "migration_id": migration_id, "epoch": epoch}
+        request = pb.PauseRequest(**ids, lease_ms=lease_ms, soft=soft)
         return convert.state_from_pb(await self._write(self._stub.Pause(request, timeout=self._timeout_s)))
 
     async def copy_backlog(
@@ -103,7 +106,14 @@ class ShardClient:
             yield convert.progress_from_pb(message)
 
     async def seal(
-        self, order_param: str, migration_id: str, epoch: int, destination: Shard, *, chained: bool = False
+        self,
+        order_param: str,
+        migration_id: str,
+        epoch: int,
+        destination: Shard,
+        *,
+        chained: bool = False,
+        tail_after_seq: int | None = None,
     ) -> SealRecord:
         request = pb.SealRequest(
             order_param=order_param,
@@ -112,6 +122,7 @@ class ShardClient:
             destination_shard=destination.shard_id,
             destination_endpoint=destination.endpoint,
             chained=chained,
+            tail_after_seq=tail_after_seq,
         )
         return convert.seal_from_pb(await self._write(self._stub.Seal(request, timeout=self._timeout_s)))
 

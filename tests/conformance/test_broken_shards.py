@@ -2,10 +2,16 @@
 
 import pytest
 
-from tests.conformance import broken_chains, broken_delivery, broken_moves, broken_ownership
+from tests.conformance import broken_chains, broken_delivery, broken_moves, broken_ownership, broken_soft_pauses
 from tests.conformance.kit import be_impatient, failed, run_kit, served_shards
 
-EVERY = (*broken_ownership.TABLE, *broken_moves.TABLE, *broken_delivery.TABLE, *broken_chains.TABLE)
+EVERY = (
+    *broken_ownership.TABLE,
+    *broken_moves.TABLE,
+    *broken_soft_pauses.TABLE,
+    *broken_delivery.TABLE,
+    *broken_chains.TABLE,
+)
 
 
 @pytest.mark.parametrize("broken", EVERY, ids=str)

@@ -11,6 +11,7 @@ from plb_ray.domain.load import OrderParamLoad, ResourceVector, Shard, ShardLoad
 from plb_ray.errors import ShardUnavailableError
 from plb_ray.migration.ports import CopyProgress
 from plb_ray.queues.embedded import operations, ownership
+from plb_ray.queues.embedded.blocks import Block
 from plb_ray.queues.embedded.operations import Now
 from plb_ray.simulation.storm.memory_database import MemoryDatabase
 from plb_ray.simulation.storm.memory_shard import MemoryShard as Inside
@@ -124,8 +125,8 @@ class MemoryShard:
     async def begin(self, order_param, migration_id, epoch):
         return self._changed(order_param, operations.BeginImport(migration_id, epoch))
 
-    async def pause(self, order_param, migration_id, epoch, lease_ms):
-        return self._changed(order_param, operations.Pause(migration_id, epoch, lease_ms))
+    async def pause(self, order_param, migration_id, epoch, lease_ms, *, soft=False):
+        return self._changed(order_param, operations.Pause(migration_id, epoch, lease_ms, soft))
 
     async def copy_backlog(self, order_param, migration_id, epoch, source_endpoint, chunk_messages):
         record = self._run(order_param, operations.BeginImport(migration_id, epoch))
@@ -140,17 +141,18 @@ class MemoryShard:
             yield CopyProgress(last_seq, messages, size)
         yield CopyProgress(last_seq, messages, size)
 
-    async def seal(self, order_param, migration_id, epoch, destination, *, chained=False):
+    async def seal(self, order_param, migration_id, epoch, destination, *, chained=False, tail_after_seq=None):
         self._require_up()
         ids = (order_param, migration_id, epoch, destination)
-        return _answered(lambda answer: self.inside.seal(*ids, answer, chained=chained))
+        return _answered(lambda answer: self.inside.seal(*ids, answer, chained=chained, tail_after_seq=tail_after_seq))
 
     async def update_mapping(self, order_param, epoch, owner):
         ids = (epoch, owner.shard_id, owner.endpoint)
         return self._changed(order_param, operations.transition(lambda record, _: ownership.redirected(record, *ids)))
 
     async def resume(self, order_param, migration_id, sealed):
-        return self._changed(order_param, operations.Resume(migration_id, sealed))
+        tail = tuple(Block.parse(data) for data in sealed.tail)
+        return self._changed(order_param, operations.Resume(migration_id, sealed, tail))
 
     async def drain(self, order_param, migration_id, chunk_messages):
         deleted = 0

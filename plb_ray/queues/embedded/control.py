@@ -50,7 +50,7 @@ class ControlService(ShardControlServicer):
 
     async def Pause(self, request: Any, context: Any) -> pb.OrderParamState:
         name = messages.name_of(messages.bounded(request).order_param)
-        pause = operations.Pause(request.migration_id, request.epoch, request.lease_ms)
+        pause = operations.Pause(request.migration_id, request.epoch, request.lease_ms, request.soft)
         return self._state(await self._shard.run(name, pause))
 
     async def Begin(self, request: Any, context: Any) -> pb.OrderParamState:
@@ -75,11 +75,15 @@ class ControlService(ShardControlServicer):
             raise BadInputError(f"the seal of {name!r} needs the destination's shard id and endpoint")
         moved_to = (request.destination_shard, request.destination_endpoint)
         ids = (request.migration_id, request.epoch)
-        return convert.seal_to_pb(await self._shard.seal(name, *ids, moved_to, chained=request.chained))
+        sealed = await self._shard.seal(name, *ids, moved_to, chained=request.chained)
+        answered = convert.seal_to_pb(sealed)
+        if request.HasField("tail_after_seq"):
+            answered.tail.extend(block.data for block in await self._shard.tail(sealed, request.tail_after_seq))
+        return answered
 
     async def Resume(self, request: Any, context: Any) -> pb.OrderParamState:
         name = messages.name_of(request.order_param)
-        resume = operations.Resume(request.migration_id, messages.seal_of(request))
+        resume = operations.Resume(request.migration_id, *messages.seal_of(request))
         return self._state(await self._shard.run(name, resume))
 
     async def Abort(self, request: Any, context: Any) -> pb.OrderParamState:

@@ -35,7 +35,7 @@ def _default(field: Field[Any]) -> str:
 
 
 _TYPES = {"str": "TEXT", "float": "REAL", "Ownership": "TEXT"}
-_FIELDS = {field.name: field for field in fields(Record) if field.name != "lease_until_s"}
+_FIELDS = {field.name: field for field in fields(Record) if field.name not in ("lease_until_s", "soft")}
 _COLUMNS = {name: f"{_TYPES.get(str(field.type), 'INTEGER')} NOT NULL{_default(field)}" for name, field in _FIELDS.items()}
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS shard (one INTEGER PRIMARY KEY CHECK (one = 1), shard_id TEXT NOT NULL);

@@ -251,6 +251,6 @@ class Ledger:
             return
         number, record, paused = stored[0], after_restart(stored[1]), touched.answered
         if paused is not None and paused.ownership is Ownership.PAUSED and paused.epoch == record.epoch:
-            held = {name: getattr(paused, name) for name in ("ownership", "migration_id", "lease_until_s")}
+            held = {name: getattr(paused, name) for name in ("ownership", "migration_id", "lease_until_s", "soft")}
             record = replace(record, **held)
         self._slots[key] = Slot(number, record, self._database.producers(number), answered=paused)

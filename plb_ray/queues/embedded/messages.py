@@ -49,8 +49,12 @@ def holds_of(request: Any) -> dict[str, int]:
     return {name_of(hold.order_param): hold.hold_no for hold in request.holds}
 
 
-def seal_of(request: Any) -> SealRecord:
-    """Return the seal of a ResumeRequest. Raises BadInputError: it contradicts itself, or is not of this order param."""
+def seal_of(request: Any) -> tuple[SealRecord, list[Block]]:
+    """Return the seal of a ResumeRequest, and the tail that came with it.
+
+    Raises:
+        BadInputError: it contradicts itself, is not of this order param, or its tail is malformed.
+    """
     seal = convert.seal_from_pb(bounded(request).sealed)
     wrong = {
         f"it is of {seal.order_param!r}": seal.order_param != request.order_param,
@@ -61,10 +65,13 @@ def seal_of(request: Any) -> SealRecord:
         f"hold_no is {seal.hold_no}": seal.hold_no > MAX_HOLD_NO,
         "the holder's name is too long": len(seal.holder.encode()) > MAX_NAME_BYTES,
     }
+    tail = _blocks(seal.tail)
+    if tail and tail[-1].last_seq != seal.final_seq:
+        wrong[f"its tail ends with {tail[-1].last_seq}, not with {seal.final_seq}"] = True
     for what, holds in wrong.items():
         if holds:
             raise BadInputError(f"the seal for {request.order_param!r} is not a seal's: {what}")
-    return seal
+    return seal, tail
 
 
 def chunk_of(asked: int, default: int) -> int:
@@ -101,7 +108,11 @@ def blocks_of(chunk: Any) -> list[Block]:
     Raises:
         BadInputError: one is malformed, or they do not follow one another.
     """
-    blocks = [Block.parse(data) for data in chunk.blocks]
+    return _blocks(chunk.blocks)
+
+
+def _blocks(stored: Iterable[bytes]) -> list[Block]:
+    blocks = [Block.parse(data) for data in stored]
     for before, block in pairwise(blocks):
         if block.first_seq != before.last_seq + 1:
             raise BadInputError(f"a block from {block.first_seq} on cannot follow one that ends with {before.last_seq}")

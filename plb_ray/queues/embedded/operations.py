@@ -87,11 +87,12 @@ class Pause:
     migration_id: str
     epoch: int
     lease_ms: int
+    soft: bool = False
 
     def __call__(self, entry: Entry, now: Now) -> Effect:
         """See `Operation`."""
         before = ownership.settled(entry.record, now.mono_s)
-        record = ownership.paused(before, self.migration_id, self.epoch, self.lease_ms, now.mono_s)
+        record = ownership.paused(before, self.migration_id, self.epoch, self.lease_ms, now.mono_s, soft=self.soft)
         return Effect(record, record, volatile=True)
 
 
@@ -218,19 +219,31 @@ class ImportChunk:
 
 @dataclass(frozen=True)
 class Resume:
-    """Take an order param over from its seal: bounds, cursor and dedupe table. Answers the record."""
+    """Take an order param over from its seal: bounds, cursor and dedupe table, and the tail that came with it.
+
+    Answers the record. A tail that does not continue what is here is no help: the import is found incomplete.
+    """
 
     migration_id: str
     sealed: SealRecord
+    tail: Sequence[Block] = ()
 
     def __call__(self, entry: Entry, now: Now) -> Effect:
         """See `Operation`."""
         before = ownership.settled(entry.record, now.mono_s)
-        record = ownership.resumed(before, self.migration_id, self.sealed)
+        added = self._added(before, now)
+        record = ownership.resumed(before if added is None else added.record, self.migration_id, self.sealed)
         if record is before:
             return Effect(record, record)
         producers = {known.producer: (known.producer_seq, known.seq) for known in self.sealed.producers}
-        return Effect(record, record, producers=producers)
+        return Effect(record, record, () if added is None else added.blocks, producers)
+
+    def _added(self, record: Record, now: Now) -> Effect | None:
+        if not self.tail or record.ownership is not Ownership.IMPORTING:
+            return None
+        before_tail = self.tail[0].first_seq - 1
+        after_seq = 0 if before_tail == self.sealed.acked_seq else before_tail
+        return ImportChunk(self.migration_id, self.sealed.epoch - 1, self.tail, after_seq)(Entry(record, {}), now)
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ RETRY_MS = 2
 class Record:
     """What the shard durably knows of one order param, or of one trailing segment of it.
 
-    `lease_until_s` is only in memory.
+    `lease_until_s` and `soft` are only in memory.
 
     Attributes:
         epoch: of the shard's own ownership; while SEALED the one after it, while IMPORTING the one to come; of a trailing
@@ -53,6 +53,7 @@ class Record:
         moved_epoch: epoch of the owner that `moved_to_*` name; 0 if there is none. Of a trailing segment: where the next
             segment began.
         lease_until_s: end of the pause, monotonic.
+        soft: of the pause: appends go on, it only keeps the order param for its migration's SEAL.
         chained: SEALED by a chained migration.
         handed_over: SEALED, and somebody has confirmed that the destination serves; see `herald`.
         after_epoch, after_endpoint: what comes before and is not consumed; 0: nothing. While SEALED: what the destination
@@ -78,6 +79,7 @@ class Record:
     after_endpoint: str = ""
     holder: str = ""
     hold_no: int = 0
+    soft: bool = False
 
     @property
     def behind(self) -> bool:
@@ -115,7 +117,7 @@ OWNED = frozenset({Ownership.ACTIVE, Ownership.PAUSED})
 def settled(record: Record, now_s: float) -> Record:
     """Return the record as it is at `now_s`: a pause whose lease has ended is over."""
     if record.ownership is Ownership.PAUSED and now_s >= record.lease_until_s:
-        return replace(record, ownership=Ownership.ACTIVE, migration_id="", lease_until_s=0.0)
+        return replace(record, ownership=Ownership.ACTIVE, migration_id="", lease_until_s=0.0, soft=False)
     return record
 
 
@@ -142,7 +144,7 @@ def require(record: Record, epoch: int, *, append: bool) -> None:
                 raise moved(record)
             raise PausedError(record.order_param, RETRY_MS)
     require_epoch(record, epoch)
-    if append and record.ownership is Ownership.PAUSED:
+    if append and record.ownership is Ownership.PAUSED and not record.soft:
         raise PausedError(record.order_param, RETRY_MS)
 
 
@@ -160,7 +162,7 @@ def opened(record: Record, epoch: int) -> Record:
     return replace(record, ownership=next_state(Command.OPEN, record, epoch), epoch=epoch)
 
 
-def paused(record: Record, migration_id: str, epoch: int, lease_ms: int, now_s: float) -> Record:
+def paused(record: Record, migration_id: str, epoch: int, lease_ms: int, now_s: float, *, soft: bool = False) -> Record:
     """Step 1: ACTIVE(epoch) -> PAUSED with a lease; a repeat by the same migration renews it."""
     if lease_ms < 1 or not migration_id:
         raise BadInputError(f"a pause of {record.order_param!r} needs a migration id and a lease of at least 1 ms")
@@ -169,7 +171,7 @@ def paused(record: Record, migration_id: str, epoch: int, lease_ms: int, now_s: 
     if record.ownership is Ownership.PAUSED and record.migration_id != migration_id:
         raise other_migration(record)
     state = next_state(Command.PAUSE, record, epoch)
-    return replace(record, ownership=state, migration_id=migration_id, lease_until_s=now_s + lease_ms / 1000)
+    return replace(record, ownership=state, migration_id=migration_id, lease_until_s=now_s + lease_ms / 1000, soft=soft)
 
 
 def importing(record: Record, migration_id: str, epoch: int) -> Record:
@@ -236,7 +238,7 @@ def aborted(record: Record, migration_id: str) -> Record:
         raise PermanentError(f"migration {migration_id} of {record.order_param!r} is committed: this shard serves it now")
     state = next_state(Command.ABORT, record, record.epoch)
     if record.ownership is Ownership.PAUSED:
-        return replace(record, ownership=state, migration_id="", lease_until_s=0.0)
+        return replace(record, ownership=state, migration_id="", lease_until_s=0.0, soft=False)
     if not record.moved_epoch:
         return Record(record.order_param)
     return _tombstone(record, record.moved_epoch, record.moved_to_shard, record.moved_to_endpoint)
@@ -269,6 +271,7 @@ def state_of(record: Record, now_s: float, segments: tuple[SegmentState, ...] = 
         moved_to_shard=now.moved_to_shard,
         moved_to_endpoint=now.moved_to_endpoint,
         lease_left_ms=max(0.0, now.lease_until_s - now_s) * 1000 if now.ownership is Ownership.PAUSED else 0.0,
+        soft=now.soft,
         behind=now.behind and now.ownership in OWNED,
         segments=segments,
     )

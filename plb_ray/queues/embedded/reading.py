@@ -19,6 +19,7 @@ CHUNK_BYTES = 512 << 10  # of a chunk's payloads; one message may be more
 SMALL_MESSAGES = 64  # a block of fewer messages and less than SMALL_BYTES is worth joining with its neighbours
 SMALL_BYTES = 32 << 10
 COPIES = 2  # that read at the same time
+TAIL_MESSAGES = 2_000  # that are given out with a seal, if they are not more than CHUNK_BYTES either
 
 
 class Readings:
@@ -41,6 +42,18 @@ class Readings:
 
         def read() -> list[list[StoredMessage]]:
             return [self._reader.messages(*part) for part in parts]
+
+        return await asyncio.get_running_loop().run_in_executor(self._polls, read)
+
+    async def tail(self, slot: int, first_seq: int, last_seq: int) -> list[Block]:
+        """Return all messages of this range of a slot if they are few, else none."""
+        count = last_seq - first_seq + 1
+        if not 0 < count <= TAIL_MESSAGES:
+            return []
+
+        def read() -> list[Block]:
+            stored = self._reader.blocks(slot, first_seq, last_seq, count, CHUNK_BYTES)
+            return list(handy(stored, count, CHUNK_BYTES)) if sum(map(len, stored)) == count else []
 
         return await asyncio.get_running_loop().run_in_executor(self._polls, read)
 

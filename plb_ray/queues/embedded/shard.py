@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from plb_ray.clock import monotonic_s, wall_time_s
 from plb_ray.domain.load import ResourceVector, ShardLoad
 from plb_ray.errors import BadInputError
+from plb_ray.migration.ports import Ownership
 from plb_ray.queues.embedded.checkpoint import Checkpoints
 from plb_ray.queues.embedded.database import Database
 from plb_ray.queues.embedded.delivery import Delivery
@@ -152,6 +153,13 @@ class Shard:
         done.add_done_callback(lambda _: self._seal_settled(release))
         sealed: SealRecord = await asyncio.shield(done)
         return sealed
+
+    async def tail(self, sealed: SealRecord, after_seq: int) -> list[Block]:
+        """Return what is stored of a sealed order param after a sequence, if it is little and still here; else nothing."""
+        line = self.view.lines.get((sealed.order_param, 0))
+        if line is None or (line.record.ownership, line.record.epoch) != (Ownership.SEALED, sealed.epoch):
+            return []
+        return await self._readings.tail(line.slot, max(after_seq, sealed.acked_seq) + 1, sealed.final_seq)
 
     async def advance(self, order_param: str, epoch: int, hold_no: int = 0) -> None:
         """Let all segments here go on that came after those up to `epoch`: these are consumed.

@@ -318,7 +318,7 @@ class SegmentState(_message.Message):
     def __init__(self, epoch: _Optional[int] = ..., first_seq: _Optional[int] = ..., last_seq: _Optional[int] = ..., acked_seq: _Optional[int] = ..., front: _Optional[bool] = ...) -> None: ...
 
 class OrderParamState(_message.Message):
-    __slots__ = ("order_param", "state", "epoch", "migration_id", "last_seq", "acked_seq", "moved_to_shard", "moved_to_endpoint", "lease_left_ms", "behind", "segments")
+    __slots__ = ("order_param", "state", "epoch", "migration_id", "last_seq", "acked_seq", "moved_to_shard", "moved_to_endpoint", "lease_left_ms", "behind", "segments", "soft")
     ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -330,6 +330,7 @@ class OrderParamState(_message.Message):
     LEASE_LEFT_MS_FIELD_NUMBER: _ClassVar[int]
     BEHIND_FIELD_NUMBER: _ClassVar[int]
     SEGMENTS_FIELD_NUMBER: _ClassVar[int]
+    SOFT_FIELD_NUMBER: _ClassVar[int]
     order_param: str
     state: OwnershipState
     epoch: int
@@ -341,7 +342,8 @@ class OrderParamState(_message.Message):
     lease_left_ms: float
     behind: bool
     segments: _containers.RepeatedCompositeFieldContainer[SegmentState]
-    def __init__(self, order_param: _Optional[str] = ..., state: _Optional[_Union[OwnershipState, str]] = ..., epoch: _Optional[int] = ..., migration_id: _Optional[str] = ..., last_seq: _Optional[int] = ..., acked_seq: _Optional[int] = ..., moved_to_shard: _Optional[str] = ..., moved_to_endpoint: _Optional[str] = ..., lease_left_ms: _Optional[float] = ..., behind: _Optional[bool] = ..., segments: _Optional[_Iterable[_Union[SegmentState, _Mapping]]] = ...) -> None: ...
+    soft: bool
+    def __init__(self, order_param: _Optional[str] = ..., state: _Optional[_Union[OwnershipState, str]] = ..., epoch: _Optional[int] = ..., migration_id: _Optional[str] = ..., last_seq: _Optional[int] = ..., acked_seq: _Optional[int] = ..., moved_to_shard: _Optional[str] = ..., moved_to_endpoint: _Optional[str] = ..., lease_left_ms: _Optional[float] = ..., behind: _Optional[bool] = ..., segments: _Optional[_Iterable[_Union[SegmentState, _Mapping]]] = ..., soft: _Optional[bool] = ...) -> None: ...
 
 class GetCapabilitiesRequest(_message.Message):
     __slots__ = ()
@@ -378,16 +380,18 @@ class OpenRequest(_message.Message):
     def __init__(self, order_param: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class PauseRequest(_message.Message):
-    __slots__ = ("order_param", "migration_id", "epoch", "lease_ms")
+    __slots__ = ("order_param", "migration_id", "epoch", "lease_ms", "soft")
     ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
     MIGRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     LEASE_MS_FIELD_NUMBER: _ClassVar[int]
+    SOFT_FIELD_NUMBER: _ClassVar[int]
     order_param: str
     migration_id: str
     epoch: int
     lease_ms: int
-    def __init__(self, order_param: _Optional[str] = ..., migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., lease_ms: _Optional[int] = ...) -> None: ...
+    soft: bool
+    def __init__(self, order_param: _Optional[str] = ..., migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., lease_ms: _Optional[int] = ..., soft: _Optional[bool] = ...) -> None: ...
 
 class CopyBacklogRequest(_message.Message):
     __slots__ = ("order_param", "migration_id", "epoch", "source_endpoint", "chunk_messages")
@@ -436,23 +440,25 @@ class AdvanceRequest(_message.Message):
     def __init__(self, order_param: _Optional[str] = ..., epoch: _Optional[int] = ..., hold_no: _Optional[int] = ...) -> None: ...
 
 class SealRequest(_message.Message):
-    __slots__ = ("order_param", "migration_id", "epoch", "destination_shard", "destination_endpoint", "chained")
+    __slots__ = ("order_param", "migration_id", "epoch", "destination_shard", "destination_endpoint", "chained", "tail_after_seq")
     ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
     MIGRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     DESTINATION_SHARD_FIELD_NUMBER: _ClassVar[int]
     DESTINATION_ENDPOINT_FIELD_NUMBER: _ClassVar[int]
     CHAINED_FIELD_NUMBER: _ClassVar[int]
+    TAIL_AFTER_SEQ_FIELD_NUMBER: _ClassVar[int]
     order_param: str
     migration_id: str
     epoch: int
     destination_shard: str
     destination_endpoint: str
     chained: bool
-    def __init__(self, order_param: _Optional[str] = ..., migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., destination_shard: _Optional[str] = ..., destination_endpoint: _Optional[str] = ..., chained: _Optional[bool] = ...) -> None: ...
+    tail_after_seq: int
+    def __init__(self, order_param: _Optional[str] = ..., migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., destination_shard: _Optional[str] = ..., destination_endpoint: _Optional[str] = ..., chained: _Optional[bool] = ..., tail_after_seq: _Optional[int] = ...) -> None: ...
 
 class SealRecord(_message.Message):
-    __slots__ = ("order_param", "migration_id", "epoch", "final_seq", "acked_seq", "delivered_seq", "bytes_total", "producers", "chained", "behind", "holder", "hold_no", "after_epoch", "after_endpoint")
+    __slots__ = ("order_param", "migration_id", "epoch", "final_seq", "acked_seq", "delivered_seq", "bytes_total", "producers", "chained", "behind", "holder", "hold_no", "after_epoch", "after_endpoint", "tail")
     ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
     MIGRATION_ID_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
@@ -467,6 +473,7 @@ class SealRecord(_message.Message):
     HOLD_NO_FIELD_NUMBER: _ClassVar[int]
     AFTER_EPOCH_FIELD_NUMBER: _ClassVar[int]
     AFTER_ENDPOINT_FIELD_NUMBER: _ClassVar[int]
+    TAIL_FIELD_NUMBER: _ClassVar[int]
     order_param: str
     migration_id: str
     epoch: int
@@ -481,7 +488,8 @@ class SealRecord(_message.Message):
     hold_no: int
     after_epoch: int
     after_endpoint: str
-    def __init__(self, order_param: _Optional[str] = ..., migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., final_seq: _Optional[int] = ..., acked_seq: _Optional[int] = ..., delivered_seq: _Optional[int] = ..., bytes_total: _Optional[int] = ..., producers: _Optional[_Iterable[_Union[ProducerState, _Mapping]]] = ..., chained: _Optional[bool] = ..., behind: _Optional[bool] = ..., holder: _Optional[str] = ..., hold_no: _Optional[int] = ..., after_epoch: _Optional[int] = ..., after_endpoint: _Optional[str] = ...) -> None: ...
+    tail: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, order_param: _Optional[str] = ..., migration_id: _Optional[str] = ..., epoch: _Optional[int] = ..., final_seq: _Optional[int] = ..., acked_seq: _Optional[int] = ..., delivered_seq: _Optional[int] = ..., bytes_total: _Optional[int] = ..., producers: _Optional[_Iterable[_Union[ProducerState, _Mapping]]] = ..., chained: _Optional[bool] = ..., behind: _Optional[bool] = ..., holder: _Optional[str] = ..., hold_no: _Optional[int] = ..., after_epoch: _Optional[int] = ..., after_endpoint: _Optional[str] = ..., tail: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class UpdateMappingRequest(_message.Message):
     __slots__ = ("order_param", "epoch", "shard_id", "endpoint")

@@ -661,6 +661,8 @@ class ShardControlServicer:
 
     def Pause(self, request, context):
         """Step 1. ACTIVE(epoch) -> PAUSED(migration, lease). Polls and acks go on. A repeat by the same migration renews the lease.
+        Soft: appends go on too; the lease only keeps the order param for this migration's SEAL. A shard that cannot do that
+        pauses, and answers a state that is not soft.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -676,6 +678,7 @@ class ShardControlServicer:
 
     def Seal(self, request, context):
         """The commit point. PAUSED by this migration with the lease alive -> SEALED(epoch + 1). A repeat returns the same record.
+        After a soft pause it gives out the messages that the destination lacks, if they are few; `Resume` takes them along.
         Chained: the backlog stays here as a trailing segment of `epoch`, which goes on to serve polls and acks to its end.
         Should nobody confirm the hand-over (UpdateMapping, Drain), the source itself resumes the destination.
         """

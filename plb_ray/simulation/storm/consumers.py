@@ -203,9 +203,7 @@ class Consumer:
         else:
             line.unsure(source)
 
-    async def _send(
-        self, line: Line, source: Source, method: str, *arguments: object
-    ) -> tuple[PlbError | None, bool]:
+    async def _send(self, line: Line, source: Source, method: str, *arguments: object) -> tuple[PlbError | None, bool]:
         """Send an ack or a nack, following the order param where it goes.
 
         Returns:

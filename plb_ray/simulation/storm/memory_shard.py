@@ -8,9 +8,11 @@ it is durable.
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from plb_ray.errors import PausedError
+from plb_ray.migration.ports import Ownership
 from plb_ray.queues.embedded import operations, ownership, sealing
 from plb_ray.queues.embedded.delivery import Delivery
 from plb_ray.queues.embedded.holding import Nack
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from plb_ray.domain.load import Shard
     from plb_ray.errors import PlbError
-    from plb_ray.migration.ports import OrderParamState
+    from plb_ray.migration.ports import OrderParamState, SealRecord
     from plb_ray.queues.embedded.blocks import Block, StoredMessage
     from plb_ray.queues.embedded.ledger import Committed
     from plb_ray.queues.embedded.operations import Now, Operation
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from plb_ray.simulation.storm.memory_writer import Answer, Later
 
 POLL_BYTES = 1 << 20
+TAIL_MESSAGES = 20  # that come with a seal; few, so that there are more at times
 
 
 class Polled(NamedTuple):
@@ -119,13 +122,23 @@ class MemoryShard:
         self.change(order_param, told, answer)
 
     def seal(
-        self, order_param: str, migration_id: str, epoch: int, destination: Shard, answer: Answer, *, chained: bool
+        self,
+        order_param: str,
+        migration_id: str,
+        epoch: int,
+        destination: Shard,
+        answer: Answer,
+        *,
+        chained: bool,
+        tail_after_seq: int | None = None,
     ) -> None:
         """Run a seal; nothing of the order param is delivered from before its cursor is read until its outcome is known."""
         cursor, release = self.delivery.hold(order_param)
 
         def settled(result: Any, error: Any) -> None:
             release()
+            if error is None and tail_after_seq is not None:
+                result = replace(result, tail=self._tail(result, tail_after_seq))
             answer(result, error)
 
         moved_to = (destination.shard_id, destination.endpoint)
@@ -205,6 +218,13 @@ class MemoryShard:
             for part in slices
             if self.delivery.still_held(consumer, part)
         ]
+
+    def _tail(self, sealed: SealRecord, after_seq: int) -> tuple[bytes, ...]:
+        record = self.view.record(sealed.order_param, self._now().mono_s)
+        if (record.ownership, record.epoch) != (Ownership.SEALED, sealed.epoch):
+            return ()
+        blocks = self.exported(sealed.order_param, after_seq, TAIL_MESSAGES)
+        return tuple(block.data for block in blocks) if blocks and blocks[-1].last_seq == sealed.final_seq else ()
 
     def exported(self, order_param: str, after_seq: int, limit: int) -> list[Block]:
         """Return the next chunk of an export; empty at its end."""

@@ -59,8 +59,10 @@ class RemoteShard:
     async def begin(self, order_param: str, migration_id: str, epoch: int) -> OrderParamState:
         return await self._call("begin", order_param, migration_id, epoch)
 
-    async def pause(self, order_param: str, migration_id: str, epoch: int, lease_ms: int) -> OrderParamState:
-        return await self._call("pause", order_param, migration_id, epoch, lease_ms)
+    async def pause(
+        self, order_param: str, migration_id: str, epoch: int, lease_ms: int, *, soft: bool = False
+    ) -> OrderParamState:
+        return await self._call("pause", order_param, migration_id, epoch, lease_ms, soft)
 
     async def copy_backlog(
         self, order_param: str, migration_id: str, epoch: int, source_endpoint: str, chunk_messages: int
@@ -70,9 +72,16 @@ class RemoteShard:
             yield progress
 
     async def seal(
-        self, order_param: str, migration_id: str, epoch: int, destination: Shard, *, chained: bool = False
+        self,
+        order_param: str,
+        migration_id: str,
+        epoch: int,
+        destination: Shard,
+        *,
+        chained: bool = False,
+        tail_after_seq: int | None = None,
     ) -> SealRecord:
-        return await self._call("seal", order_param, migration_id, epoch, destination, chained)
+        return await self._call("seal", order_param, migration_id, epoch, destination, chained, tail_after_seq)
 
     async def update_mapping(self, order_param: str, epoch: int, owner: Shard) -> OrderParamState:
         return await self._call("update_mapping", order_param, epoch, owner)

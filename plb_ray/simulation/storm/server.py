@@ -9,6 +9,7 @@ from plb_ray.domain.load import ResourceVector, Shard, ShardLoad
 from plb_ray.errors import PlbError
 from plb_ray.migration.ports import CopyProgress, OrderParamState, Ownership
 from plb_ray.queues.embedded import operations, ownership
+from plb_ray.queues.embedded.blocks import Block
 from plb_ray.queues.embedded.operations import Now
 from plb_ray.simulation.storm.heralds import start_herald
 from plb_ray.simulation.storm.memory_database import MemoryDatabase
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Polled", "ShardServer"]
 SYNC_S = (0.0003, 0.0015)
+SOFT = 0.7  # share of shards that can pause softly
 _CAPACITY = ResourceVector(1.0, 1e9, 1e6)
 _SERVING = (Ownership.ACTIVE, Ownership.PAUSED)
 
@@ -50,6 +52,7 @@ class ShardServer:
         self._tasks: set[asyncio.Task[None]] = set()
         self._serves: dict[str, int | None] = {}
         self._herald: asyncio.Task[None] | None = None
+        self._pauses_softly = world.dice.chance(SOFT)
         self.node = Node(name, world.loop)
         self.shard = self._new_process()
 
@@ -149,18 +152,29 @@ class ShardServer:
     def _begin(self, answer: Any, order_param: str, migration_id: str, epoch: int) -> None:
         self.shard.change(order_param, operations.BeginImport(migration_id, epoch), answer)
 
-    def _pause(self, answer: Any, order_param: str, migration_id: str, epoch: int, lease_ms: int) -> None:
-        self.shard.change(order_param, operations.Pause(migration_id, epoch, lease_ms), answer)
+    def _pause(self, answer: Any, order_param: str, migration_id: str, epoch: int, lease_ms: int, soft: bool) -> None:  # noqa: FBT001 - as it travels
+        self.shard.change(order_param, operations.Pause(migration_id, epoch, lease_ms, soft and self._pauses_softly), answer)
 
-    def _seal(self, answer: Any, order_param: str, migration_id: str, epoch: int, destination: Shard, chained: bool) -> None:  # noqa: FBT001 - as it travels
-        self.shard.seal(order_param, migration_id, epoch, destination, answer, chained=chained)
+    def _seal(
+        self,
+        answer: Any,
+        order_param: str,
+        migration_id: str,
+        epoch: int,
+        destination: Shard,
+        chained: bool,  # noqa: FBT001 - as it travels
+        tail_after_seq: int | None,
+    ) -> None:
+        ids = (order_param, migration_id, epoch, destination)
+        self.shard.seal(*ids, answer, chained=chained, tail_after_seq=tail_after_seq)
 
     def _update_mapping(self, answer: Any, order_param: str, epoch: int, owner: Shard) -> None:
         ids = (epoch, owner.shard_id, owner.endpoint)
         self.shard.change(order_param, operations.transition(lambda record, _: ownership.redirected(record, *ids)), answer)
 
     def _resume(self, answer: Any, order_param: str, migration_id: str, sealed: SealRecord) -> None:
-        self.shard.change(order_param, operations.Resume(migration_id, sealed), answer)
+        tail = tuple(Block.parse(data) for data in sealed.tail)
+        self.shard.change(order_param, operations.Resume(migration_id, sealed, tail), answer)
 
     def _abort(self, answer: Any, order_param: str, migration_id: str) -> None:
         self.shard.change(order_param, operations.Abort(migration_id), answer)

@@ -39,6 +39,7 @@ class Actions:
         self._hands = hands = Hands(record, around, note)
         self._copied_seq = 0  # last message that the destination has
         self._tail_seq = 0  # last message when PAUSE was accepted; 0 if all were acknowledged
+        self._left = 0  # messages that the destination lacked then
         self._soft = False  # appends go on until SEAL, which brings what came after the copy
         self._switching: asyncio.Task[Placement] | None = None
         self._do: dict[Command, Callable[[], Awaitable[Outcome]]] = {
@@ -72,11 +73,15 @@ class Actions:
     async def _precopy(self) -> Outcome:
         """Copy in rounds while writes go on, until a round was short or the rounds are used up.
 
-        A round copies what was appended during the round before it, so after a short one a short tail is left.
+        A round copies what was appended during the round before it, so after a short one a short tail is left. A backlog
+        that is no longer than such a tail needs no round.
         """
         if self._hands.chained:
             return await self._begin()
         settings = self._hands.around.settings
+        source, _ = await asyncio.gather(self._hands.source.state(self._hands.record.order_param), self._begin())
+        if source.last_seq - source.acked_seq < settings.tail_messages:
+            return Outcome(Event.PRECOPIED)
         for _ in range(settings.precopy_rounds):
             before = self._hands.record.messages_copied
             self._copied_seq = await self._hands.copy()
@@ -85,39 +90,35 @@ class Actions:
         return Outcome(Event.PRECOPIED)
 
     async def _begin(self) -> Outcome:
-        """Open a chained migration on the destination; its answer also proves that it lives."""
+        """Open the migration on the destination; its answer also proves that it lives."""
         record = self._hands.record
         await self._hands.destination.begin(record.order_param, record.migration_id, record.epoch)
         return Outcome(Event.PRECOPIED if record.step is MigrationStep.PREPARE else Event.COPIED)
 
     async def _pause(self) -> Outcome:
-        """Pause, softly if the source can: then appends go on until SEAL, and nobody waits for anything before it.
-
-        It also makes sure that the destination lives: once sealed, the order param waits for it.
-        """
+        """Pause, softly if the source can: then appends go on until SEAL, and nobody waits for anything before it."""
         record, hands = self._hands.record, self._hands
         ids = (record.order_param, record.migration_id, record.epoch)
         hands.pause_begins()
-        paused, _ = await asyncio.gather(
-            hands.source.pause(*ids, hands.around.settings.lease_ms, soft=True),
-            hands.destination.state(record.order_param),
-        )
+        paused = await hands.source.pause(*ids, hands.around.settings.lease_ms, soft=True)
         self._soft = paused.soft
         if paused.soft:
             hands.pause_is_soft()
         self._tail_seq = paused.last_seq if paused.acked_seq < paused.last_seq else 0
+        self._left = paused.last_seq - max(paused.acked_seq, self._copied_seq)
         return Outcome(Event.PAUSED)
 
     async def _copy_tail(self) -> Outcome:
-        """Copy what is left, if it is more than SEAL brings along. While paused, no longer than the lease."""
+        """Copy what is left, if it is more than SEAL brings along. While paused, no longer than the lease.
+
+        The answer also makes sure that the destination lives: once sealed, the order param waits for it.
+        """
         paused_now = self._hands.record.step is MigrationStep.PAUSED
-        if paused_now and (self._hands.chained or self._tail_seq - self._copied_seq <= self._comes_with_seal):
-            return Outcome(Event.COPIED)
-        if self._hands.chained:
+        if self._hands.chained or (paused_now and self._left < self._comes_with_seal):
             return await self._begin()
         async with asyncio.timeout(self._hands.around.settings.lease_ms / 1000 if paused_now else None):
             self._copied_seq = await self._hands.copy()
-            if self._copied_seq >= self._tail_seq:
+            if self._copied_seq >= self._tail_seq or (paused_now and self._soft):
                 return Outcome(Event.COPIED)
             # acks go on: the rest may need no copy any more
             source = await self._hands.source.state(self._hands.record.order_param)
@@ -127,12 +128,16 @@ class Actions:
 
     @property
     def _comes_with_seal(self) -> int:
-        return self._hands.around.settings.tail_messages if self._soft else 0
+        """If fewer messages than this are left, none need be copied before SEAL."""
+        return self._hands.around.settings.tail_messages if self._soft else 1
 
     async def _seal(self) -> Outcome:
         if self._soft:
             self._hands.pause_begins()
         self.sealed = await self._hands.seal(self._copied_seq if self._soft else None)
+        if self.sealed.tail:
+            messages = self.sealed.final_seq - max(self.sealed.acked_seq, self._copied_seq)
+            self._hands.came_along(messages, sum(map(len, self.sealed.tail)))
         return Outcome(Event.SEALED)
 
     async def _switch_mapping(self) -> Outcome:

@@ -110,6 +110,12 @@ class Hands:
         wanted = None if self.chained else tail_after_seq
         return await self.source.seal(*ids, self.as_destination, chained=self.chained, tail_after_seq=wanted)
 
+    def came_along(self, messages: int, size: int) -> None:
+        """Note the messages that SEAL has brought: they count as copied."""
+        record = self.record
+        copied = {"messages_copied": record.messages_copied + messages, "bytes_copied": record.bytes_copied + size}
+        self._progress(replace(record, **copied))
+
     def pause_begins(self) -> None:
         """Call it before what may stop appends is sent, so that the measured pause is never too short."""
         self._paused_at_s = self.around.monotonic_s()

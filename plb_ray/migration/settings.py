@@ -14,8 +14,9 @@ class MigrationSettings:
     Attributes:
         lease_ms: the source resumes by itself this long after PAUSE, in [100, 600 000]. It bounds the pause when the
             balancer dies, and must outlast the copy of the tail: a tail that takes longer is rolled back.
-        tail_messages: PAUSE is sent after a round that copied at most so many messages, in [0, 1 000 000]. Copying 200
-            messages takes a few milliseconds, less than the calls around it; fewer gain nothing.
+        tail_messages: PAUSE is sent after a round that copied at most so many messages, in [0, 1 000 000], and fewer than
+            that come with SEAL; 0: all that is here at PAUSE is copied. Copying 200 messages takes a few milliseconds, less
+            than the calls around it; fewer gain nothing.
         precopy_rounds: PAUSE is sent after this many rounds even if more is left, in [1, 100]. Each round leaves what was
             appended during the round before; when copying is slower than appending, more rounds gain nothing.
         chunk_messages: messages copied or deleted at a time, in [1, 10 000]. Larger ones stall the shard's other order

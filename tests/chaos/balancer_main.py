@@ -33,7 +33,9 @@ async def main(path, listen, lease_ms, *shards):
         ports = [ShardClient(*shard.split("=", 1)) for shard in shards]
         for port in ports:
             stack.push_async_callback(port.close)
-        settings = CoordinatorSettings(answer_s=1.0, survey_s=2.0, migration=MigrationSettings(lease_ms=int(lease_ms)))
+        # 0: every copy passes the same boundaries
+        migration = MigrationSettings(lease_ms=int(lease_ms), tail_messages=0)
+        settings = CoordinatorSettings(answer_s=1.0, survey_s=2.0, migration=migration)
         gated = [Gated(port, port.shard_id, gate) for port in ports]
         coordinator = Coordinator(
             gated, Gated(journal, "journal", gate), Gated(journal.mapping, "mapping", gate), WallClock(), settings

@@ -23,19 +23,20 @@ def _written(*steps):
 
 
 _COPY = "destination.copy_backlog"
+_AGAIN = "destination.begin:2"  # once more after PAUSE: it still lives
 BOUNDARIES = {
     "copy": (
         *_written("prepare"),
+        *_around("destination.begin"),
         f"{_COPY}/before",
         f"{_COPY}/within",
         f"{_COPY}/after",
         *_written("precopied"),
         *_around("source.pause"),
-        *_written("paused"),
         f"{_COPY}[tail]/before",
         f"{_COPY}[tail]/within",
         f"{_COPY}[tail]/after",
-        *_written("sealing"),
+        *_written("paused", "sealing"),
         *_around("source.seal"),
         *_written("sealed"),
         *_around("mapping.compare_and_set"),
@@ -53,6 +54,7 @@ BOUNDARIES = {
         *_around("destination.begin"),
         *_written("precopied"),
         *_around("source.pause"),
+        *_around(_AGAIN),
         *_written("paused", "sealing"),
         *_around("source.seal"),
         *_written("sealed"),

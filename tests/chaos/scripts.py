@@ -35,7 +35,7 @@ async def late_seal(trial):
     await trial.reach("source.seal/before")
     trial.struck_s = monotonic_s()
     await trial.flows()
-    await asyncio.sleep(trial.rng.uniform(0.0, 0.3))
+    await asyncio.sleep(LEASE_S + trial.rng.uniform(0.0, 0.3))
     trial.stage.balancer.say("open")
     await trial.settle()
     trial.require(trial.outcome.ended == "back", f"a late seal ended {trial.outcome.ended}")

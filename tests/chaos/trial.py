@@ -67,7 +67,7 @@ class Trial:
         """Place the order param on the source and begin to send, a backlog first."""
         await self.stage.allocate(self.order_param, self.source)
         needs_backlog = "within" in self.case.where or self.case.mode != "copy"
-        bulk = BULKS[-1] if "[tail]" in self.case.where else int(self.rng.choice(BULKS[2:] if needs_backlog else BULKS))
+        bulk = int(self.rng.choice(BULKS[2:] if needs_backlog else BULKS))
         payload_bytes, batch = int(self.rng.choice((10, 200, 2000))), int(self.rng.choice((1, 2, 5)))
         gap_s = float(self.rng.uniform(0.002, 0.008))
         self.stage.send(self.order_param, payload_bytes=payload_bytes, batch=batch, gap_s=gap_s, bulk=bulk)
@@ -92,16 +92,7 @@ class Trial:
         return balancer
 
     async def reach(self, where, **how):
-        """Migrate until the balancer stands at a boundary. Raises Stuck if it never comes there.
-
-        A tail to copy is there only if something is appended after the first copy: the balancer waits for that before PAUSE.
-        """
-        if "[tail]" in where:
-            migrating = await self.reach("source.pause/before", **how)
-            await self.stage.acked(self.order_param, 3)
-            balancer = await self.stopped_at(where)
-            balancer.say("open")
-            return await self._arrived(balancer, migrating, where)
+        """Migrate until the balancer stands at a boundary. Raises Stuck if it never comes there."""
         balancer = await self.stopped_at(where)
         return await self._arrived(balancer, self.migrate(**how), where)
 

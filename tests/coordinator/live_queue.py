@@ -27,11 +27,12 @@ LEASE_MS = 1500
 class LiveQueue:
     """Made by `live_queue`. `crash` and `start` replace the coordinator; the shards go on."""
 
-    def __init__(self, shards, directory, lease_ms=LEASE_MS):
+    def __init__(self, shards, directory, **migration):
         self.shards = {shard.process.shard_id: shard for shard in shards}
         self.plan = {}
         self.passed = []
-        self.settings = CoordinatorSettings(answer_s=1.0, survey_s=3.0, migration=MigrationSettings(lease_ms=lease_ms))
+        settings = MigrationSettings(**({"lease_ms": LEASE_MS} | migration))
+        self.settings = CoordinatorSettings(answer_s=1.0, survey_s=3.0, migration=settings)
         self.coordinator = self.journal = self.server = None
         self.endpoint = "127.0.0.1:0"
         self._path = directory / "journal.sqlite"
@@ -74,10 +75,10 @@ class LiveQueue:
 
 
 @contextlib.asynccontextmanager
-async def live_queue(directory, count=2, **options):
+async def live_queue(directory, count=2, *, migration=None, **options):
     """Start everything, and stop everything whatever happens."""
     async with real_shards(directory, count, **options) as shards:
-        live = LiveQueue(shards, directory)
+        live = LiveQueue(shards, directory, **(migration or {}))
         await live.start()
         try:
             yield live

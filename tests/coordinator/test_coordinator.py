@@ -258,10 +258,10 @@ async def test_one_migration_per_order_param_and_a_cap():
     """A second migration of an order param is refused, and one more than the cap; ended ones make room."""
     world, coordinator = await started(settings=replace(SETTINGS, migrations_in_flight=2))
     await asyncio.gather(*(coordinator.allocate(name, ["a"]) for name in "xyz"))
-    first, go_on = await held_at(world, "b.copy_backlog/before")
+    first, go_on = await held_at(world, "b.begin/before")
     with pytest.raises(MigrationConflictError, match="'m1' already"):
         await world.migrate("x", "a", "c", "m2")
-    second, go_on_too = await held_at(world, "b.copy_backlog/before", "y", "m3")
+    second, go_on_too = await held_at(world, "b.begin/before", "y", "m3")
     assert [record.migration_id for record in coordinator.active_migrations()] == ["m3", "m1"]
     with pytest.raises(TooManyMigrationsError, match="2 migrations"):
         await world.migrate("z", "a", "b", "m4")
@@ -435,7 +435,7 @@ async def test_pause_is_measured():
     undone = await world.migrate("x", "b", "c", "m2")
     assert undone.step is MigrationStep.ABORTED
     assert 0 <= undone.pause_ms < 1000
-    world.plan["c.copy_backlog/before"] = ShardUnavailableError("c", "memory:c", "lost")
+    world.plan["c.begin/before"] = ShardUnavailableError("c", "memory:c", "lost")
     assert (await world.migrate("x", "b", "c", "m3")).pause_ms is None
 
 

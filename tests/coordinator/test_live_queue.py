@@ -48,7 +48,7 @@ async def test_order_is_kept_while_moving(tmp_path):
 @pytest.mark.parametrize("where", [f"{B}.copy_backlog/within", f"{A}.pause/after"])
 async def test_destination_killed_before_seal(tmp_path, where):
     """A destination killed before SEAL: rolled back, and the source goes on serving."""
-    async with live_queue(tmp_path) as live:
+    async with live_queue(tmp_path, migration={"tail_messages": 0}) as live:
         await live.coordinator.allocate("x", [A])
         traffic = LiveTraffic(live, ["x"])
         async with traffic.running():
@@ -71,9 +71,11 @@ async def test_source_killed_while_paused(tmp_path):
         traffic = LiveTraffic(live, ["x"])
         async with traffic.running():
             live.plan[f"{A}.pause/after"] = live.shards[A].process.kill
-            record = await live.migrate("x", A, B)
-            assert record.step is MigrationStep.ABORTED
+            migrating = asyncio.create_task(live.migrate("x", A, B))
+            while live.plan:  # noqa: ASYNC110 - bounded by the traffic's timeout
+                await asyncio.sleep(0.01)
             await live.shards[A].back()
+            assert (await migrating).step is MigrationStep.ABORTED
             await traffic.sent(50)
         traffic.assert_clean()
         await assert_served_by(live, "x", A, 1)

@@ -62,7 +62,7 @@ def test_a_cursor_that_is_ahead(monkeypatch):
         return after if after is record else replace(after, acked_seq=seal.final_seq)
 
     monkeypatch.setattr(ownership, "resumed", resumed)
-    assert "skipped" in found()
+    assert "skipped" in found((4, 5, 10))
 
 
 def test_a_backlog_that_is_not_copied(monkeypatch):
@@ -93,4 +93,4 @@ def test_a_segment_that_is_delivered_before_its_turn(monkeypatch):
     monkeypatch.setattr(
         ownership, "resumed", lambda record, migration_id, seal: replace(real(record, migration_id, seal), after_epoch=0)
     )
-    assert "skipped" in found()
+    assert "skipped" in found((16, 17, 19, 23))

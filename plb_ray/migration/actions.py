@@ -77,9 +77,9 @@ class Actions:
         that is no longer than such a tail needs no round.
         """
         if self._hands.chained:
-            return await self._begin()
+            return Outcome(Event.PRECOPIED)
         settings = self._hands.around.settings
-        source, _ = await asyncio.gather(self._hands.source.state(self._hands.record.order_param), self._begin())
+        source = await self._hands.source.state(self._hands.record.order_param)
         if source.last_seq - source.acked_seq < settings.tail_messages:
             return Outcome(Event.PRECOPIED)
         for _ in range(settings.precopy_rounds):
@@ -88,12 +88,6 @@ class Actions:
             if self._hands.record.messages_copied - before <= settings.tail_messages:
                 break
         return Outcome(Event.PRECOPIED)
-
-    async def _begin(self) -> Outcome:
-        """Open the migration on the destination; its answer also proves that it lives."""
-        record = self._hands.record
-        await self._hands.destination.begin(record.order_param, record.migration_id, record.epoch)
-        return Outcome(Event.PRECOPIED if record.step is MigrationStep.PREPARE else Event.COPIED)
 
     async def _pause(self) -> Outcome:
         """Pause, softly if the source can: then appends go on until SEAL, and nobody waits for anything before it."""
@@ -115,7 +109,9 @@ class Actions:
         """
         paused_now = self._hands.record.step is MigrationStep.PAUSED
         if self._hands.chained or (paused_now and self._left < self._comes_with_seal):
-            return await self._begin()
+            record = self._hands.record
+            await self._hands.destination.begin(record.order_param, record.migration_id, record.epoch)
+            return Outcome(Event.COPIED)
         async with asyncio.timeout(self._hands.around.settings.lease_ms / 1000 if paused_now else None):
             self._copied_seq = await self._hands.copy()
             if self._copied_seq >= self._tail_seq or (paused_now and self._soft):
@@ -168,13 +164,15 @@ class Actions:
         return Outcome(Event.FAILED if complete else Event.LACKING, f"resume failed: {error}")
 
     async def _redirect(self) -> Outcome:
-        """Switch the mapping for sure, and confirm to the source that the destination serves.
+        """Switch the mapping for sure, and confirm to the source that the destination serves, unless DRAIN will.
 
         A source that refuses has moved on, and knows better.
         """
         record, switching = self._hands.record, self._switching
         self._switching = None
         await (switching or switch(self._hands.around.mapping, record))
+        if not self._hands.chained:
+            return Outcome(Event.REDIRECTED)
         try:
             await self._hands.source.update_mapping(record.order_param, record.epoch + 1, self._hands.as_destination)
         except (PermanentError, FencedError):

@@ -12,9 +12,10 @@
                                                                                               v
                                                                                              DONE
 
-The specification's five steps: *pause* = PRECOPIED -> PAUSED; *copy backlog* = most of it in PREPARE while writes go on, the
-tail in PAUSED; *update mapping* = SEALED -> ACTIVATING (the store of the mapping) and the redirect in MAPPED (the source's
-tombstone); *resume* = ACTIVATING -> MAPPED; *drain and decommission* = MAPPED -> DONE.
+The specification's five steps: *pause* = PRECOPIED -> PAUSED, softly (appends go on until SEAL); *copy backlog* = most of it
+in PREPARE while writes go on, the tail with SEAL, or in PAUSED where the source pauses hard; *update mapping* = SEALED ->
+ACTIVATING (the store of the mapping) and the redirect in MAPPED (the source's tombstone); *resume* = ACTIVATING -> MAPPED;
+*drain and decommission* = MAPPED -> DONE.
 
 Why clients never find two owners: appends are accepted by the source until SEAL and by the destination from resume on, under
 another epoch, and resume needs the record that only SEAL gives out. The mapping is switched between the two. Who still goes
@@ -30,8 +31,8 @@ such a record only makes recovery ask the shards one question more. So a journal
                      accepted the abort, or is known not to be sealed by this migration
     after            nothing is undone; each command is repeated until it succeeds
 
-A *chained* migration (`MigrationMode.CHAIN`) goes the same way and moves no message: PRECOPY only begins the import,
-COPY_TAIL and DRAIN have nothing to do, and SEAL leaves the backlog on the source as a trailing segment.
+A *chained* migration (`MigrationMode.CHAIN`) goes the same way and moves no message: PRECOPY and DRAIN have nothing to do,
+COPY_TAIL only begins the import, and SEAL leaves the backlog on the source as a trailing segment.
 """
 
 from __future__ import annotations
@@ -52,8 +53,8 @@ class Command(StrEnum):
     """What the executor is asked to do next. Each may be repeated."""
 
     PRECOPY = "precopy"  # destination copies while writes go on, until little is left
-    PAUSE = "pause"  # source refuses appends until its lease ends
-    COPY_TAIL = "copy tail"  # destination copies what is left
+    PAUSE = "pause"  # source is kept for this migration's SEAL until its lease ends, and may refuse appends
+    COPY_TAIL = "copy tail"  # destination copies what is left, if SEAL does not bring it
     SEAL = "seal"  # source gives the order param up
     ASK_SOURCE = "ask source"  # what is true on the source?
     ASK_DESTINATION = "ask destination"  # has the destination taken over?

@@ -23,11 +23,9 @@ def _written(*steps):
 
 
 _COPY = "destination.copy_backlog"
-_AGAIN = "destination.begin:2"  # once more after PAUSE: it still lives
 BOUNDARIES = {
     "copy": (
         *_written("prepare"),
-        *_around("destination.begin"),
         f"{_COPY}/before",
         f"{_COPY}/within",
         f"{_COPY}/after",
@@ -43,7 +41,6 @@ BOUNDARIES = {
         *_written("activating"),
         *_around("destination.resume"),
         *_written("mapped"),
-        *_around("source.update_mapping"),
         "source.drain/before",
         "source.drain/within",
         "source.drain/after",
@@ -51,10 +48,9 @@ BOUNDARIES = {
     ),
     "chain": (
         *_written("prepare"),
-        *_around("destination.begin"),
         *_written("precopied"),
         *_around("source.pause"),
-        *_around(_AGAIN),
+        *_around("destination.begin"),
         *_written("paused", "sealing"),
         *_around("source.seal"),
         *_written("sealed"),

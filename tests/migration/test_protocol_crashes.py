@@ -162,7 +162,7 @@ async def test_shard_dies_after_seal(where, shard_id):
 
 async def test_source_lost_after_seal_is_not_needed():
     """Once SEALED is journaled the source's machine may be lost for good: the destination takes over from the journal."""
-    for where in ("mapping.compare_and_set/after", "b.resume/after", "a.update_mapping/before"):
+    for where in ("mapping.compare_and_set/after", "b.resume/after", "a.drain/before"):
         world = await _ready()
         world.plan[where] = Crash()
         with pytest.raises(Crash):

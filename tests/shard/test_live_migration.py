@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from dataclasses import replace
 
 import pytest
 
@@ -250,3 +251,15 @@ async def test_a_second_consumer_takes_over(tmp_path):
         assert seen == list(range(1, 41))
         await producer.close()
         await reachable(shard)
+
+
+async def test_an_epoch_has_one_owner(tmp_path):
+    """A mapping update that names another shard for the epoch of a tombstone is refused, and the redirect stays."""
+    async with real_shards(tmp_path, 2) as [source, destination]:
+        await source.control.open("K", 1)
+        await migrated(source, destination, "K", "m", 1)
+        before = await source.control.state("K")
+        with pytest.raises(errors.MigrationConflictError):
+            await source.control.update_mapping("K", 2, replace(destination.described, shard_id="shard-9"))
+        assert await source.control.state("K") == before
+        assert await source.control.update_mapping("K", 2, destination.described) == before

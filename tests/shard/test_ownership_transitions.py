@@ -8,7 +8,7 @@ from plb_ray import errors
 from plb_ray.migration.ports import Ownership, ProducerState, SealRecord
 from plb_ray.queues.embedded import ownership
 from plb_ray.queues.embedded.ownership import Command, Record
-from plb_ray.queues.embedded.sealing import SealOrder, confirmed, seal_record, sealed
+from plb_ray.queues.embedded.sealing import SealOrder, confirmed, drained, seal_record, sealed
 
 NOW_S = 100.0
 DESTINATION = ("shard-b", "host-b:1")
@@ -247,12 +247,35 @@ def test_mapping_updates_follow_the_newest_epoch():
 
 def test_only_its_own_migration_confirms_a_hand_over():
     """A seal is handed over when its migration or a mapping update says so; not another one's."""
-    assert not SEALED.handed_over
-    assert confirmed(SEALED, "m1").handed_over
+    assert not SEALED.served_there
+    assert confirmed(SEALED, "m1").served_there
     assert confirmed(SEALED, "m2") is SEALED
-    assert ownership.redirected(SEALED, 4, *DESTINATION).handed_over
+    assert ownership.redirected(SEALED, 4, *DESTINATION).served_there
     assert ownership.redirected(SEALED, 3, *DESTINATION) is SEALED
     assert confirmed(ACTIVE, "") is ACTIVE
+
+
+def test_an_epoch_has_one_owner():
+    """A mapping update that names another owner for the known epoch is refused; the same one again changes nothing."""
+    known = ownership.redirected(SEALED, 4, *DESTINATION)
+    for tombstone in (SEALED, known, ownership.redirected(Record("K"), 4, *DESTINATION)):
+        with pytest.raises(errors.MigrationConflictError):
+            ownership.redirected(tombstone, 4, "shard-c", "host-c:1")
+    assert ownership.redirected(known, 4, *DESTINATION) == known
+    assert ownership.redirected(known, 4, DESTINATION[0], "host-b:2").moved_to_endpoint == "host-b:2"
+
+
+def test_nothing_is_drained_before_the_destination_is_known_to_serve():
+    """A copy is gone only for the migration that sealed it, after its hand-over; a seal afterwards begins anew."""
+    assert drained(SEALED, "m1") is SEALED
+    served = confirmed(SEALED, "m1")
+    assert drained(served, "m2") is served
+    gone = drained(served, "m1")
+    assert gone.handed_over
+    assert (confirmed(gone, "m1"), drained(gone, "m1")) == (gone, gone)
+    again, _ = sealed(replace(PAUSED, served_there=True), ORDER)
+    assert not again.served_there
+    assert drained(ACTIVE, "") is ACTIVE
 
 
 def test_what_is_not_handed_over_is_not_wiped_by_an_import():

@@ -9,6 +9,7 @@ from plb_ray.errors import BadInputError
 from plb_ray.migration.ports import CopyProgress
 from plb_ray.queues.embedded import messages, operations, ownership
 from plb_ray.queues.embedded.holding import MAX_HOLD_NO
+from plb_ray.queues.embedded.sealing import drained
 from plb_ray.rpc import convert
 from plb_ray.rpc.errors import Peer, answers
 from plb_ray.rpc.v1 import queue_pb2 as pb
@@ -97,6 +98,7 @@ class ControlService(ShardControlServicer):
         while chunk := await self._shard.run(name, operations.Drain(request.migration_id, limit)):
             deleted += chunk
             yield pb.DrainProgress(deleted=deleted)
+        await self._shard.run(name, operations.transition(lambda record, _: drained(record, request.migration_id)))
         yield pb.DrainProgress(deleted=deleted)
 
     async def CopyBacklog(self, request: Any, context: Any) -> AsyncIterator[pb.CopyProgress]:

@@ -2,6 +2,9 @@
 
     sealed here, hand-over not confirmed    after `GRACE_S`: resume the destination with the seal's record; let it copy
                                             first if it lacks messages. The balancer that sealed it may be dead for good
+    served there, the copy is still here    after `DRAIN_AFTER_S`: ask the destination, or where it redirects to; if one
+                                            serves, delete the copy as a DRAIN does. The balancer that should may be dead,
+                                            its journal lost. A chained seal can leave only acknowledged messages here
     a trailing segment has ended            tell the shard of the next segment (`Advance`), then forget it. Where the next
                                             one has moved on meanwhile, its tombstone says where to tell it
     a segment is behind                     ask the shard of the segment before it, now and then, whether anything up to
@@ -12,6 +15,7 @@ done twice. A duty is begun in rounds, one every `ROUND_S` while there are any; 
 
 A segment goes to the front only on somebody's word: of the shard before it, which has nothing left. A shard that does not
 answer, or has never heard of the order param (its data are lost, or another one has taken its address), is no such word.
+Nor is a copy deleted then: it may be the only one. A living balancer drains long before; then there is nothing to ask.
 """
 
 from __future__ import annotations
@@ -36,20 +40,24 @@ if TYPE_CHECKING:
 
 GRACE_S = 1.0
 ASK_S = 1.0
+LOOK_S = 1.0  # from when a copy may go to the first look whether the balancer has drained it
+DRAIN_AFTER_S = 10.0
 ROUND_S = 0.1
 MOST_S = 5.0  # between two attempts
 HOPS = 16  # redirects followed in one attempt; a longer way is gone from its start again
 CHUNK_MESSAGES = 500
+DRAIN_MESSAGES = 400
 CALL_S = 2.0
 log = logging.getLogger(__name__)
 Duty = tuple[str, str, int]  # kind, order param, epoch
-FIRST_S = {"hand over": GRACE_S, "tell": 0.0, "ask": ASK_S}  # from when it is seen to the first attempt
+FIRST_S = {"hand over": GRACE_S, "drain": LOOK_S, "tell": 0.0, "ask": ASK_S}  # from when it is seen to the first attempt
 
 
 @dataclass
 class _State:
-    """Of one duty: when it is tried next, monotonic, and how often it has been."""
+    """Of one duty: since when there is one and when it is tried next, monotonic, and how often it has been."""
 
+    since_s: float
     next_s: float
     attempts: int = 0
     task: asyncio.Task[None] | None = field(default=None, repr=False)
@@ -91,7 +99,7 @@ class Herald:
         kept = {duty: state for duty, state in self._states.items() if duty in duties or state.task is not None}
         self._states = kept
         for duty, work in duties.items():
-            state = kept.setdefault(duty, _State(now_s + FIRST_S[duty[0]]))
+            state = kept.setdefault(duty, _State(now_s, now_s + FIRST_S[duty[0]]))
             if state.task is None and now_s >= state.next_s:
                 state.attempts += 1
                 state.next_s = now_s + min(MOST_S, max(ROUND_S, FIRST_S[duty[0]]) * 2 ** min(state.attempts - 1, 10))
@@ -105,7 +113,8 @@ class Herald:
             for line in self._shard.view.of(name):
                 record = line.record
                 if record.ownership is Ownership.SEALED and not record.handed_over:
-                    found.append((("hand over", name, record.epoch), lambda record=record: self._hand_over(record)))
+                    kind, work = ("drain", self._drain) if record.served_there else ("hand over", self._hand_over)
+                    found.append(((kind, name, record.epoch), lambda record=record, work=work: work(record)))
                 elif sealing.has_ended(record):
                     found.append((("tell", name, record.epoch), lambda record=record: self._tell(record)))
                 elif line.behind and not asked:
@@ -150,6 +159,37 @@ class Herald:
         state = await self._peer(record.moved_to_endpoint).state(record.order_param)
         gave_it_on = state.ownership is Ownership.SEALED and state.epoch > record.epoch
         return gave_it_on or (state.ownership in OWNED and state.epoch >= record.epoch)
+
+    async def _drain(self, record: Record) -> None:
+        """Delete the copy, if somebody serves what was handed over; note when nothing is left of it."""
+        name = record.order_param
+        if await self._is_stored(record):
+            if self._shard.now_s() < self._states["drain", name, record.epoch].since_s + DRAIN_AFTER_S:
+                return
+            await self._require_owner(record)
+            log.info("nobody drains %r of %s; doing it", name, record.migration_id)
+            while await self._shard.run(name, operations.Drain(record.migration_id, DRAIN_MESSAGES)):
+                pass
+        await self._change(record, lambda now, _: sealing.drained(now, record.migration_id))
+
+    async def _require_owner(self, record: Record) -> None:
+        """Find who serves under this seal's epoch or a later one, which the destination must have served before.
+
+        What tombstones and imports say only shows the way: they may have it from hearsay.
+        """
+        endpoint, asked = record.moved_to_endpoint, {""}
+        while endpoint not in asked:
+            asked.add(endpoint)
+            state = await self._peer(endpoint).state(record.order_param)
+            if state.ownership in OWNED and state.epoch >= record.epoch:
+                return
+            endpoint = state.moved_to_endpoint
+        raise RetryableError(f"nobody says to serve what {record.migration_id} has sealed; the copy stays")
+
+    async def _is_stored(self, record: Record) -> bool:
+        """Say whether anything is left of a sealed copy: the newest message goes last."""
+        newest = self._shard.export(record.order_param, record.last_seq, record.last_seq, 1)
+        return bool([chunk async for chunk in newest])
 
     async def _tell(self, record: Record) -> None:
         """Tell the next segment's shard, wherever it is now, then forget the segment."""

@@ -55,7 +55,8 @@ class Record:
         lease_until_s: end of the pause, monotonic.
         soft: of the pause: appends go on, it only keeps the order param for its migration's SEAL.
         chained: SEALED by a chained migration.
-        handed_over: SEALED, and somebody has confirmed that the destination serves; see `herald`.
+        served_there: SEALED, and somebody has confirmed that the destination serves; an import here may wipe the copy.
+        handed_over: that, and nothing of the copy is left here; while it is False `herald` has something to do.
         after_epoch, after_endpoint: what comes before and is not consumed; 0: nothing. While SEALED: what the destination
             was told of itself.
         holder, hold_no: SEALED or just resumed: the consumer that held the order param at the seal.
@@ -80,6 +81,7 @@ class Record:
     holder: str = ""
     hold_no: int = 0
     soft: bool = False
+    served_there: bool = False
 
     @property
     def behind(self) -> bool:
@@ -184,7 +186,7 @@ def importing(record: Record, migration_id: str, epoch: int) -> Record:
     known = max(record.epoch - 1 if record.ownership is Ownership.IMPORTING else record.epoch, record.moved_epoch)
     if epoch < known:
         raise StaleEpochError(record.order_param, epoch, known)
-    if not record.handed_over:
+    if not (record.handed_over or record.served_there):
         raise RetryableError(f"the hand-over of {record.order_param!r} by {record.migration_id} is not confirmed yet")
     return Record(
         record.order_param,
@@ -245,17 +247,29 @@ def aborted(record: Record, migration_id: str) -> Record:
 
 
 def redirected(record: Record, epoch: int, shard_id: str, endpoint: str) -> Record:
-    """Step 3, on a shard that does not own it: remember the owner since `epoch`. An older epoch changes nothing."""
+    """Step 3, on a shard that does not own it: remember the owner since `epoch`. An older epoch changes nothing.
+
+    An epoch has one owner: another one than is known for it is refused.
+    """
     if record.ownership is Ownership.NONE:
         return _tombstone(record, epoch, shard_id, endpoint)
     if record.ownership is Ownership.SEALED:
         if epoch < record.moved_epoch:
             return record
-        return replace(record, moved_to_shard=shard_id, moved_to_endpoint=endpoint, moved_epoch=epoch, handed_over=True)
+        if epoch == record.moved_epoch and shard_id != record.moved_to_shard:
+            known = f"{record.order_param!r} has been on {record.moved_to_shard!r} since epoch {epoch}"
+            raise MigrationConflictError(f"{known}; it cannot also live on {shard_id!r}")
+        served = confirmed_there(record)
+        return replace(served, moved_to_shard=shard_id, moved_to_endpoint=endpoint, moved_epoch=epoch)
     if epoch > record.epoch:
         here = f"{record.order_param!r} is {record.ownership} here at epoch {record.epoch}"
         raise MigrationConflictError(f"{here}; it cannot also live on {shard_id!r} at epoch {epoch}")
     return record
+
+
+def confirmed_there(record: Record) -> Record:
+    """The destination of a seal serves."""
+    return record if record.handed_over or record.served_there else replace(record, served_there=True)
 
 
 def state_of(record: Record, now_s: float, segments: tuple[SegmentState, ...] = ()) -> OrderParamState:

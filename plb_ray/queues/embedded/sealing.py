@@ -14,6 +14,7 @@ from plb_ray.queues.embedded.ownership import (
     RETRY_MS,
     Command,
     Record,
+    confirmed_there,
     moved,
     next_state,
     other_migration,
@@ -69,6 +70,7 @@ def sealed(record: Record, order: SealOrder) -> tuple[Record, Record | None]:
         soft=False,
         chained=order.chained,
         handed_over=False,
+        served_there=False,
         holder=order.holder,
         hold_no=order.hold_no,
     )
@@ -136,9 +138,17 @@ def forgotten(record: Record) -> Record:
 
 def confirmed(record: Record, migration_id: str) -> Record:
     """Somebody knows that the destination of this migration serves."""
-    if record.ownership is Ownership.SEALED and record.migration_id == migration_id and not record.handed_over:
-        return replace(record, handed_over=True)
-    return record
+    return confirmed_there(record) if _is_sealed_by(record, migration_id) else record
+
+
+def drained(record: Record, migration_id: str) -> Record:
+    """Nothing is left here of what this migration sealed, and its destination serves."""
+    done = _is_sealed_by(record, migration_id) and record.served_there
+    return replace(record, handed_over=True) if done else record
+
+
+def _is_sealed_by(record: Record, migration_id: str) -> bool:
+    return record.ownership is Ownership.SEALED and record.migration_id == migration_id
 
 
 def segment_of(record: Record) -> SegmentState:

@@ -9,7 +9,7 @@ from plb_ray.queues.embedded.herald import Herald
 from plb_ray.simulation.storm.ports import RemoteShard
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable
 
     from plb_ray.queues.embedded.operations import Operation
     from plb_ray.queues.embedded.view import View
@@ -36,6 +36,12 @@ class Heralded:
     async def run(self, order_param: str, operation: Operation, segment: int = 0) -> Any:
         """Run an operation and return its answer."""
         return await self._shard.done(order_param, operation, segment)
+
+    async def export(self, order_param: str, first_seq: int, last_seq: int, chunk_messages: int) -> AsyncIterator[list[int]]:
+        """Yield the sequences of what is stored, a chunk at a time."""
+        found = [seq for seq in self._shard.stored_seqs(order_param) if first_seq <= seq <= last_seq]
+        for start in range(0, len(found), chunk_messages):
+            yield found[start : start + chunk_messages]
 
     async def advance(self, order_param: str, epoch: int, hold_no: int = 0) -> None:
         """Note that all segments up to an epoch are consumed."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from plb_ray.domain.load import ResourceVector, Shard, ShardLoad
 from plb_ray.errors import PlbError
 from plb_ray.migration.ports import CopyProgress, OrderParamState, Ownership
-from plb_ray.queues.embedded import operations, ownership
+from plb_ray.queues.embedded import operations, ownership, sealing
 from plb_ray.queues.embedded.blocks import Block
 from plb_ray.queues.embedded.operations import Now
 from plb_ray.simulation.storm.heralds import start_herald
@@ -232,6 +232,7 @@ class ShardServer:
         deleted = 0
         while chunk := await self.shard.done(order_param, operations.Drain(migration_id, chunk_messages)):
             deleted += chunk
+        await self.shard.done(order_param, operations.transition(lambda record, _: sealing.drained(record, migration_id)))
         return [deleted]
 
     def _start(self, work: Coroutine[Any, Any, Any], answer: Any) -> None:

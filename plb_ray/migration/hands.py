@@ -112,9 +112,8 @@ class Hands:
 
     def came_along(self, messages: int, size: int) -> None:
         """Note the messages that SEAL has brought: they count as copied."""
-        record = self.record
-        copied = {"messages_copied": record.messages_copied + messages, "bytes_copied": record.bytes_copied + size}
-        self._progress(replace(record, **copied))
+        messages, size = self.record.messages_copied + messages, self.record.bytes_copied + size
+        self._progress(replace(self.record, messages_copied=messages, bytes_copied=size))
 
     def pause_begins(self) -> None:
         """Call it before what may stop appends is sent, so that the measured pause is never too short."""

@@ -142,9 +142,9 @@ class ShardClient:
         async for message in self._stream(answers(self._stub.Drain(request), self._peer, mutating=True)):
             yield message.deleted
 
-    async def advance(self, order_param: str, epoch: int, hold_no: int = 0) -> OrderParamState:
-        """Tell that all segments up to `epoch` are consumed, and their highest hold number; between shards."""
-        request = pb.AdvanceRequest(order_param=order_param, epoch=epoch, hold_no=hold_no)
+    async def advance(self, order_param: str, epoch: int, hold_no: int = 0, holder: str = "") -> OrderParamState:
+        """Tell that all segments up to `epoch` are consumed, their highest hold number and whose it is; between shards."""
+        request = pb.AdvanceRequest(order_param=order_param, epoch=epoch, hold_no=hold_no, holder=holder)
         return convert.state_from_pb(await self._write(self._stub.Advance(request, timeout=self._timeout_s)))
 
     async def abort(self, order_param: str, migration_id: str) -> OrderParamState:

@@ -53,8 +53,8 @@ class Bench:
     def ack(self, name, seq, segment=0, now_s=0.0):
         self.put(replace(self.record(name, segment), acked_seq=seq), segment=segment, now_s=now_s)
 
-    def advance(self, epoch, name="A", segment=0):
-        self.put(advanced(self.record(name, segment), epoch), segment=segment)
+    def advance(self, epoch, name="A", segment=0, hold=()):
+        self.put(advanced(self.record(name, segment), epoch, *hold), segment=segment)
 
     def seal(self, name="A", *, chained=False, now_s=0.0):
         """Seal the order param with the cursor that `Delivery.hold` gives; return the tombstone."""

@@ -120,6 +120,33 @@ def test_the_new_front_stays_with_who_read_ahead():
     assert bench.take("two") == {"A": (16, 16)}
 
 
+@pytest.mark.parametrize("hold", [(20,), (20, "one")])
+def test_the_holder_goes_on_under_the_number_of_the_segment_before(hold):
+    """Told that the earlier segment was held under a higher number, by it or nobody knows by whom, it keeps what it has.
+
+    It may be at work on what it was delivered, and gets it again under the higher number; others wait for its lease.
+    """
+    bench = Bench()
+    head(bench, holder="one", hold_no=9)
+    bench.take("one")
+    bench.advance(1, hold=hold)
+    assert bench.take("two") == {}
+    [part] = bench.slices("one")
+    assert (part.first_seq, part.last_seq, part.hold_no) == (11, 15, 20)
+    assert bench.take("two", now_s=LEASE_S) == {"A": (11, 15)}
+
+
+def test_who_has_fallen_behind_loses_what_it_has_read_ahead():
+    """Told that another one held the earlier segment under a higher number, the shard delivers to whoever asks, above it."""
+    bench = Bench()
+    head(bench, holder="one", hold_no=9)
+    bench.take("one")
+    bench.advance(1, hold=(200, "two"))
+    [part] = bench.slices("three")
+    assert (part.first_seq, part.last_seq, part.hold_no) == (11, 15, 201)
+    assert bench.take("one") == {}
+
+
 def trailing(bench, epoch, first_seq, last_seq, *, after_epoch=0):
     """A trailing segment with these messages, of which none is acknowledged."""
     record = Record("A", Ownership.TRAILING, epoch=epoch, last_seq=first_seq - 1, acked_seq=first_seq - 1)

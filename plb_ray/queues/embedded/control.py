@@ -63,7 +63,7 @@ class ControlService(ShardControlServicer):
         name = messages.name_of(messages.bounded(request).order_param)
         if request.epoch < 1 or request.hold_no > MAX_HOLD_NO:
             raise BadInputError(f"an advance of {name!r} needs an epoch, and a hold_no of {MAX_HOLD_NO} at most")
-        await self._shard.advance(name, request.epoch, request.hold_no)
+        await self._shard.advance(name, request.epoch, request.hold_no, request.holder)
         return self._state(await self._shard.run(name, operations.look))
 
     async def UpdateMapping(self, request: Any, context: Any) -> pb.OrderParamState:

@@ -87,8 +87,8 @@ class Delivery:
                 self._arrive(line, now_s)
             self._holders.adopt(line, now_s)
         elif line.record.hold_no > line.hold_no and line.served:
-            self._holders.outdone(line)
-            self._take_back(line)
+            self._holders.raised(line)
+            self._repeat(line)
         if line.holder and not line.held:
             self._holders.let_go(line)
         self._push(line)

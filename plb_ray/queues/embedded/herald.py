@@ -196,7 +196,7 @@ class Herald:
         endpoint = record.moved_to_endpoint
         for _ in range(HOPS):
             try:
-                await self._peer(endpoint).advance(record.order_param, record.epoch, record.hold_no)
+                await self._peer(endpoint).advance(record.order_param, record.epoch, record.hold_no, record.holder)
             except MovedError as moved:
                 endpoint = moved.endpoint
             else:

@@ -77,10 +77,12 @@ class Holders:
             self._put(line, record.holder, record.hold_no)
             line.held_until_seq = 0 if line.in_flight else record.last_seq
 
-    def outdone(self, line: Line) -> None:
-        """Somebody has held earlier segments under a higher number: whoever holds this one has fallen behind."""
-        self.let_go(line)
-        line.last_holder, line.hold_no = "", line.record.hold_no
+    def raised(self, line: Line) -> None:
+        """Earlier segments were held under a higher number; if not by who holds this one, that one has fallen behind."""
+        line.hold_no = line.record.hold_no
+        if line.record.holder != line.holder:
+            self.let_go(line)
+            line.last_holder, line.delivered_seq = "", line.record.acked_seq
 
     def split_off(self, line: Line) -> None:
         """A line has become a trailing segment: what is noted under its old key is noted under the new one."""

@@ -91,16 +91,19 @@ def sealed(record: Record, order: SealOrder) -> tuple[Record, Record | None]:
     return replace(tombstone, after_epoch=record.epoch, after_endpoint=order.own_endpoint), left
 
 
-def advanced(record: Record, epoch: int, hold_no: int = 0) -> Record:
+def advanced(record: Record, epoch: int, hold_no: int = 0, holder: str = "") -> Record:
     """All segments up to `epoch` are consumed: a record that waited for no later one is behind no longer.
 
-    If a consumer has held these under a higher number than the holder here, that one has fallen behind: it is the holder no
-    longer, and the next one gets a number above both.
+    If another consumer has held these under a higher number than the holder here, that one has fallen behind: it is the
+    holder no longer, and the next one gets a number above both. If it is the same one, or nobody knows who it was, the
+    holder here goes on under the higher number: it may be at work on what it has, and its lease keeps others from that.
     """
     serves = record.ownership in OWNED or record.ownership is Ownership.TRAILING
     if serves and 0 < record.after_epoch <= epoch:
         front = replace(record, after_epoch=0, after_endpoint="")
-        return replace(front, holder="", hold_no=hold_no) if hold_no > record.hold_no else front
+        if hold_no <= record.hold_no:
+            return front
+        return replace(front, holder=record.holder if holder in ("", record.holder) else "", hold_no=hold_no)
     return record
 
 

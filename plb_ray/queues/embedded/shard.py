@@ -161,13 +161,14 @@ class Shard:
             return []
         return await self._readings.tail(line.slot, max(after_seq, sealed.acked_seq) + 1, sealed.final_seq)
 
-    async def advance(self, order_param: str, epoch: int, hold_no: int = 0) -> None:
+    async def advance(self, order_param: str, epoch: int, hold_no: int = 0, holder: str = "") -> None:
         """Let all segments here go on that came after those up to `epoch`: these are consumed.
 
         Args:
             order_param: which one.
             epoch: of the last segment that is consumed.
             hold_no: the highest one given out for it; not known: what the clock says is taken for above it.
+            holder: to whom it was given; empty: not known.
 
         Raises:
             PausedError, MovedError, UnknownOrderParamError: it has to be told later, or elsewhere; see `sealing.told`.
@@ -175,8 +176,8 @@ class Shard:
         number = hold_no or int(wall_time_s() * 1e6)
         behind = [line.record.epoch for line in self.view.of(order_param) if line.behind]
         for segment in behind:  # by epoch: a seal that is under way may make it a trailing segment
-            await self.run(order_param, transition(lambda record, _: advanced(record, epoch, number)), segment)
-        await self.run(order_param, transition(lambda record, _: told(advanced(record, epoch, number), epoch)))
+            await self.run(order_param, transition(lambda record, _: advanced(record, epoch, number, holder)), segment)
+        await self.run(order_param, transition(lambda record, _: told(advanced(record, epoch, number, holder), epoch)))
 
     def postpone(self, order_param: str, epoch: int, delay_s: float) -> None:
         """Put back what is in flight; see `Delivery.postpone`."""

@@ -430,14 +430,16 @@ class BeginRequest(_message.Message):
     def __init__(self, order_param: _Optional[str] = ..., migration_id: _Optional[str] = ..., epoch: _Optional[int] = ...) -> None: ...
 
 class AdvanceRequest(_message.Message):
-    __slots__ = ("order_param", "epoch", "hold_no")
+    __slots__ = ("order_param", "epoch", "hold_no", "holder")
     ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     HOLD_NO_FIELD_NUMBER: _ClassVar[int]
+    HOLDER_FIELD_NUMBER: _ClassVar[int]
     order_param: str
     epoch: int
     hold_no: int
-    def __init__(self, order_param: _Optional[str] = ..., epoch: _Optional[int] = ..., hold_no: _Optional[int] = ...) -> None: ...
+    holder: str
+    def __init__(self, order_param: _Optional[str] = ..., epoch: _Optional[int] = ..., hold_no: _Optional[int] = ..., holder: _Optional[str] = ...) -> None: ...
 
 class SealRequest(_message.Message):
     __slots__ = ("order_param", "migration_id", "epoch", "destination_shard", "destination_endpoint", "chained", "tail_after_seq")

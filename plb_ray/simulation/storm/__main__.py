@@ -30,9 +30,13 @@ def main(arguments: list[str] | None = None) -> int:
 class _Progress:
     def __init__(self, start_s: float) -> None:
         self._start_s = self._shown_s = start_s
+        self._bad = 0
 
     def __call__(self, total: Total) -> None:
         now_s = monotonic_s()
+        for outcome in total.bad[self._bad :]:
+            sys.stderr.write(report.violation(outcome) + "\n")
+        self._bad = len(total.bad)
         if now_s - self._shown_s >= SHOW_EVERY_S:
             self._shown_s = now_s
             sys.stderr.write(report.progress(total, now_s - self._start_s) + "\n")

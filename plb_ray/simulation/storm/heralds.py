@@ -43,10 +43,10 @@ class Heralded:
         for start in range(0, len(found), chunk_messages):
             yield found[start : start + chunk_messages]
 
-    async def advance(self, order_param: str, epoch: int, hold_no: int = 0) -> None:
+    async def advance(self, order_param: str, epoch: int) -> None:
         """Note that all segments up to an epoch are consumed."""
         done = asyncio.get_running_loop().create_future()
-        self._shard.advance(order_param, epoch, hold_no, lambda _, error: done.done() or done.set_result(error))
+        self._shard.advance(order_param, epoch, (0, ""), lambda _, error: done.done() or done.set_result(error))
         error = await done
         if error is not None:
             raise error

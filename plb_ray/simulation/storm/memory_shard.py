@@ -111,14 +111,14 @@ class MemoryShard:
         self.run(order_param, operation, answered, segment)
         return future
 
-    def advance(self, order_param: str, epoch: int, hold_no: int, answer: Answer) -> None:
+    def advance(self, order_param: str, epoch: int, hold: tuple[int, str], answer: Answer) -> None:
         """Note that all segments up to an epoch are consumed; answer the state, or where and when to tell it instead."""
-        number = hold_no or int(self._now().wall_s * 1e6)
-        step = operations.transition(lambda record, _: sealing.advanced(record, epoch, number))
+        held = (hold[0] or int(self._now().wall_s * 1e6), hold[1])
+        step = operations.transition(lambda record, _: sealing.advanced(record, epoch, *held))
         for line in self.view.of(order_param):
             if line.record.behind:
                 self.run(order_param, step, lambda *_: None, line.record.epoch)
-        told = operations.transition(lambda record, _: sealing.told(sealing.advanced(record, epoch, number), epoch))
+        told = operations.transition(lambda record, _: sealing.told(sealing.advanced(record, epoch, *held), epoch))
         self.change(order_param, told, answer)
 
     def seal(

@@ -96,9 +96,9 @@ class RemoteShard:
     async def abort(self, order_param: str, migration_id: str) -> OrderParamState:
         return await self._call("abort", order_param, migration_id)
 
-    async def advance(self, order_param: str, epoch: int, hold_no: int = 0) -> OrderParamState:
+    async def advance(self, order_param: str, epoch: int, hold_no: int = 0, holder: str = "") -> OrderParamState:
         """Say that all segments up to an epoch are consumed; only peers do."""
-        return await self._call("advance", order_param, epoch, hold_no)
+        return await self._call("advance", order_param, epoch, hold_no, holder)
 
     async def close(self) -> None:
         """Hold nothing that could be closed."""

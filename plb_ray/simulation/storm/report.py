@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from plb_ray.simulation.storm.run import Total
+    from plb_ray.simulation.storm.world import Outcome
 
 SHOWN = 5  # violations of one run
 
@@ -21,6 +22,13 @@ def progress(total: Total, took_s: float) -> str:
 def table(total: Total, took_s: float) -> str:
     """Return the summary."""
     return "\n".join(_lines(total, took_s))
+
+
+def violation(outcome: Outcome) -> str:
+    """Return what went wrong in a run, and how to see it again."""
+    found = "\n".join(f"  {text}" for text in outcome.violations[:SHOWN])
+    again = f"python -m plb_ray.simulation.storm --one --seed {outcome.seed} --per-run {outcome.wanted}"
+    return f"VIOLATION in the run of seed {outcome.seed}:\n{found}\n  again: {again}"
 
 
 def _lines(total: Total, took_s: float) -> Iterator[str]:
@@ -38,7 +46,4 @@ def _lines(total: Total, took_s: float) -> Iterator[str]:
     yield f"{'seconds':<28}{took_s:>12,.1f}"
     yield f"{'migrations/s':<28}{rate:>12,.0f}"
     yield f"{'runs with violations':<28}{len(total.bad):>12,}"
-    for outcome in total.bad:
-        yield f"VIOLATION in the run of seed {outcome.seed}:"
-        yield from (f"  {text}" for text in outcome.violations[:SHOWN])
-        yield f"  again: python -m plb_ray.simulation.storm --one --seed {outcome.seed} --per-run {outcome.wanted}"
+    yield from map(violation, total.bad)

@@ -179,8 +179,8 @@ class ShardServer:
     def _abort(self, answer: Any, order_param: str, migration_id: str) -> None:
         self.shard.change(order_param, operations.Abort(migration_id), answer)
 
-    def _advance(self, answer: Any, order_param: str, epoch: int, hold_no: int) -> None:
-        self.shard.advance(order_param, epoch, hold_no, answer)
+    def _advance(self, answer: Any, order_param: str, epoch: int, hold_no: int, holder: str) -> None:
+        self.shard.advance(order_param, epoch, (hold_no, holder), answer)
 
     def _append(
         self, answer: Any, order_param: str, epoch: int, producer: str, first_number: int, payloads: Sequence[bytes]

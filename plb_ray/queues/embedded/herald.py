@@ -21,6 +21,7 @@ Nor is a copy deleted then: it may be the only one. A living balancer drains lon
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -187,9 +188,11 @@ class Herald:
         raise RetryableError(f"nobody says to serve what {record.migration_id} has sealed; the copy stays")
 
     async def _is_stored(self, record: Record) -> bool:
-        """Say whether anything is left of a sealed copy: the newest message goes last."""
-        newest = self._shard.export(record.order_param, record.last_seq, record.last_seq, 1)
-        return bool([chunk async for chunk in newest])
+        """Say whether anything is left of a sealed copy."""
+        async with contextlib.aclosing(self._shard.export(record.order_param, 1, record.last_seq, 1)) as chunks:
+            async for _ in chunks:
+                return True
+        return False
 
     async def _tell(self, record: Record) -> None:
         """Tell the next segment's shard, wherever it is now, then forget the segment."""

@@ -4,15 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from plb_ray.migration.ports import Ownership
+from plb_ray.migration.ports import Ownership, SealRecord
 from plb_ray.queues.embedded import herald
 from plb_ray.queues.embedded.herald import DRAIN_AFTER_S, LOOK_S
-from plb_ray.queues.embedded.operations import Abort, Ack, BeginImport, Drain, transition
+from plb_ray.queues.embedded.operations import Abort, Ack, BeginImport, Drain, ImportChunk, Pause, Resume, transition
 from plb_ray.queues.embedded.ownership import redirected
 from plb_ray.queues.embedded.sealing import confirmed
 from tests.shard.real_shards import real_shards
 from tests.shard.test_chain_restarts import TO, chain_here
 from tests.shard.test_herald_duties import NOWHERE, Peer, acted, found, heralding, sealed
+from tests.shard.test_shard_operations import blocks
 from tests.shard.test_shard_store import PAUSE, fill, rows
 
 SERVES = found(Ownership.ACTIVE, 2)
@@ -206,3 +207,19 @@ async def test_a_real_destination_is_asked(tmp_path):
         await acted(shard, 40.0)
         assert rows(shard) == 0
         assert await destination.poll() == {"K": list(range(1, 11))}
+
+
+async def test_what_lies_before_a_gap_is_drained_too(tmp_path):
+    """A copy whose last messages were consumed before they were copied has older ones all the same: they go as well."""
+    came = SealRecord("K", "m0", 2, final_seq=10, acked_seq=10, delivered_seq=10, bytes_total=100, producers=())
+    async with heralding(tmp_path, host_b_1=Peer(state=found(Ownership.ACTIVE, 3))) as shard:
+        await shard.run("K", BeginImport("m0", 1))
+        await shard.run("K", ImportChunk("m0", 1, blocks((1, 6))))
+        await shard.run("K", Resume("m0", came))
+        await shard.run("K", Pause("m", 2, 5000))
+        await shard.seal("K", "m", 2, TO, chained=True)
+        await shard.run("K", CONFIRM)
+        assert rows(shard) > 0
+        await acted(shard, 0.0)
+        await acted(shard, 20.0)
+        assert rows(shard) == 0

@@ -13,6 +13,7 @@ from plb_ray.migration.ports import CopyProgress
 from plb_ray.queues.embedded import operations, ownership
 from plb_ray.queues.embedded.blocks import Block
 from plb_ray.queues.embedded.operations import Now
+from plb_ray.simulation.storm.heralds import Heralded, SimulatedHerald
 from plb_ray.simulation.storm.memory_database import MemoryDatabase
 from plb_ray.simulation.storm.memory_shard import MemoryShard as Inside
 
@@ -68,6 +69,16 @@ class MemoryShard:
         ownership.require(self.inside.view.record(order_param, self._clock.now_s()), epoch, append=False)
         return _answered(lambda answer: self.inside.poll(consumer, limit, holds or {}, answer, (order_param,)))
 
+    def deliveries(self, order_param, limit, hold_no, consumer="c", *, redeliver=False):
+        """Return what is delivered of all its segments here, to a consumer that holds it by this number."""
+        self._require_up()
+        call = (consumer, limit, {order_param: hold_no} if hold_no else {})
+        return _answered(lambda answer: self.inside.poll(*call, answer, (order_param,), redeliver=redeliver))
+
+    def nack(self, order_param, epoch, seq, consumer="c"):
+        self._require_up()
+        return _answered(lambda answer: self.inside.nack(order_param, epoch, seq, consumer, 0, answer))
+
     def ack(self, order_param, epoch, up_to_seq, consumer="c"):
         self._require_up()
         return _answered(lambda answer: self.inside.ack(order_param, epoch, up_to_seq, consumer, answer))
@@ -81,12 +92,16 @@ class MemoryShard:
         """Come back as a new process: no lease survives, nor what was delivered and not acknowledged."""
         self.up = True
         self.database.rollback()
-        self.inside = Inside(self.shard_id, self.endpoint, self.database, self._now, CONSUMER_LEASE_S)
+        self._begin_process()
 
     def lose_everything(self):
         """Forget all: the disk is gone."""
         self.database = MemoryDatabase()
-        self.inside = Inside(self.shard_id, self.endpoint, self.database, self._now, CONSUMER_LEASE_S)
+        self._begin_process()
+
+    def herald_round(self):
+        """Let its herald begin what is due; return how many duties it has."""
+        return self._herald.round() if self.up else 0
 
     def look(self, order_param):
         """Return the state without asking whether the shard is up."""
@@ -164,12 +179,20 @@ class MemoryShard:
     async def abort(self, order_param, migration_id):
         return self._changed(order_param, operations.Abort(migration_id))
 
+    async def advance(self, order_param, epoch, hold_no=0, holder=""):
+        self._require_up()
+        return _answered(lambda answer: self.inside.advance(order_param, epoch, (hold_no, holder), answer))
+
     def exported(self, order_param, after_seq, limit):
         """Return the next unacknowledged messages after a sequence, in blocks."""
         self._require_up()
         return self.inside.exported(order_param, after_seq, limit)
 
     # Parts
+
+    def _begin_process(self):
+        self.inside = Inside(self.shard_id, self.endpoint, self.database, self._now, CONSUMER_LEASE_S)
+        self._herald = SimulatedHerald(Heralded(self.inside, self.endpoint), self._peers.__getitem__)
 
     def _changed(self, order_param, operation):
         self._run(order_param, operation)

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_state_machine_as_test
 
+from plb_ray.domain.migration import MigrationMode
 from plb_ray.errors import OutcomeUnknownError, PlbError, ShardUnavailableError
 from tests.migration.world import LEASE_S, Crash, World
 
@@ -16,7 +17,10 @@ SHARDS = ("a", "b", "c")
 ORDER_PARAMS = ("x", "y")
 names = st.sampled_from(ORDER_PARAMS)
 shards = st.sampled_from(SHARDS)
-methods = st.sampled_from(["copy_backlog", "pause", "seal", "seal", "resume", "update_mapping", "drain", "abort", "state"])
+modes = st.sampled_from(MigrationMode)
+methods = st.sampled_from(
+    ["copy_backlog", "begin", "pause", "seal", "seal", "resume", "update_mapping", "drain", "abort", "state"]
+)
 
 
 class Migrations(RuleBasedStateMachine):
@@ -47,12 +51,12 @@ class Migrations(RuleBasedStateMachine):
         """What is delivered is in order, and nothing is left out."""
         self.world.consume(name, limit, ack=ack)
 
-    @rule(name=names, destination=shards)
-    def migrate(self, name, destination):
+    @rule(name=names, destination=shards, mode=modes)
+    def migrate(self, name, destination, mode):
         """Ask for a migration from where the mapping says it lives; refusals are fine."""
         self.requests += 1
         source = self.world.mapping.placements[name].owner
-        request = self.world.migrate(name, source, destination, f"m{self.requests}")
+        request = self.world.migrate(name, source, destination, f"m{self.requests}", mode)
         self.tasks.append(self.loop.create_task(_tolerant(request)))
 
     @rule(turns=st.integers(1, 60))
@@ -79,12 +83,12 @@ class Migrations(RuleBasedStateMachine):
         error = OutcomeUnknownError("lost") if reply else ShardUnavailableError("?", "?", "lost")
         self.world.plan[f"{method}/{'after' if reply else 'before'}"] = error
 
-    @rule(name=names, destination=shards, method=methods, reply=st.booleans())
-    def lose_a_call_of_a_migration(self, name, destination, method, reply):
+    @rule(name=names, destination=shards, mode=modes, method=methods, reply=st.booleans())
+    def lose_a_call_of_a_migration(self, name, destination, mode, method, reply):
         """Among shards that are all up a migration loses a call, and is given the time to cope with it."""
         self.restart_all_shards()
         self.lose_a_call(method, reply)
-        self.migrate(name, destination)
+        self.migrate(name, destination, mode)
         self._do(_turns(150))
 
     @rule()
@@ -92,10 +96,15 @@ class Migrations(RuleBasedStateMachine):
         for shard in self.world.shards.values():
             shard.restart()
 
-    @rule(name=names, destination=shards, ahead=st.integers(0, 60))
-    def crash_in_a_migration(self, name, destination, ahead):
+    @rule()
+    def tell_and_ask(self):
+        """What shards see to by themselves comes due: segments that have ended are told of, hand-overs confirmed."""
+        self._do(self.world.heralds())
+
+    @rule(name=names, destination=shards, mode=modes, ahead=st.integers(0, 60))
+    def crash_in_a_migration(self, name, destination, mode, ahead):
         """The process ends at some boundary of a migration, and a new one takes over at once."""
-        self.migrate(name, destination)
+        self.migrate(name, destination, mode)
         self.world.plan[len(self.world.passed) + ahead] = Crash()
         self._do(_turns(ahead * 3))
         self.crash_coordinator()

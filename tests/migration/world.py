@@ -9,19 +9,23 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 
-from plb_ray.domain.migration import MigrationRequest
+from plb_ray.domain.migration import MigrationMode, MigrationRequest
 from plb_ray.errors import MovedError, PlbError, StaleEpochError, UnknownOrderParamError
 from plb_ray.migration.ports import Ownership
 from plb_ray.migration.settings import MigrationSettings
+from plb_ray.queues.chain_keeper import ChainSettings
 from plb_ray.queues.coordinator import Coordinator, CoordinatorSettings
 from plb_ray.simulation.checker import OrderChecker
+from tests.migration.client import Client
 from tests.migration.memory_shard import MemoryShard, VirtualClock
 from tests.migration.memory_stores import MemoryJournal, MemoryMapping
 
 LEASE_S = 5.0
 SETTINGS = CoordinatorSettings(
-    migration=MigrationSettings(lease_ms=int(LEASE_S * 1000), tail_messages=3, precopy_rounds=3, chunk_messages=4)
+    migration=MigrationSettings(lease_ms=int(LEASE_S * 1000), tail_messages=3, precopy_rounds=3, chunk_messages=4),
+    chains=ChainSettings(look_s=0.001),  # waiting passes the time at once
 )
+CHAIN_TURNS = 200  # of the event loop, within which the mapping is brought up to date
 _SYNCHRONOUS = ("shard_id", "endpoint")
 _STREAMS = ("states", "copy_backlog", "drain")
 
@@ -76,7 +80,7 @@ class World:
         self.settings = settings
         self._numbers = Counter()
         self._known = {}
-        self._consumed = {}
+        self._clients = {}
         self.coordinator = None
 
     # The coordinator
@@ -93,9 +97,9 @@ class World:
     async def crash(self):
         await self.coordinator.close()
 
-    async def migrate(self, order_param, source, destination, request_id="m1"):
+    async def migrate(self, order_param, source, destination, request_id="m1", mode=MigrationMode.COPY):
         """Run a migration to its end and return its last record."""
-        request = MigrationRequest(request_id, order_param, source, destination, "test")
+        request = MigrationRequest(request_id, order_param, source, destination, "test", mode)
         last = None
         async for record in self.coordinator.migrate(request):
             last = record
@@ -113,20 +117,8 @@ class World:
         return count
 
     def consume(self, order_param, limit=100, *, ack=True):
-        """Poll (and acknowledge) what the owner has; return how many messages were new."""
-        new = 0
-        owner = self.owner(order_param)
-        if owner is None or not self.shards[owner[0]].up:
-            return 0
-        shard, epoch = self.shards[owner[0]], owner[1]
-        for message in shard.poll(order_param, epoch, limit):
-            if message.seq > self._consumed.get(order_param, 0):  # the client's dedupe
-                self.checker.consumed(order_param, message.seq, message.producer, message.producer_seq)
-                self._consumed[order_param] = message.seq
-                new += 1
-            if ack:
-                shard.ack(order_param, epoch, message.seq)
-        return new
+        """Let the client poll all shards; return how many messages it was given that continue the sequence."""
+        return self._client(order_param).turn(limit, ack=ack)
 
     def owner(self, order_param):
         """Return (shard id, epoch) of the one shard that is ACTIVE or PAUSED; None if there is none."""
@@ -149,6 +141,25 @@ class World:
         await asyncio.wait_for(self.coordinator.settled(), timeout=10)
         self.clock.advance(LEASE_S * 2)
 
+    async def heralds(self):
+        """Let what the heralds have to do come due, and do it; return how many duties there were."""
+        self.clock.advance(LEASE_S * 2)
+        duties = sum([shard.herald_round() for shard in self.shards.values()])
+        for _ in range(20 if duties else 0):
+            await asyncio.sleep(0)
+        return duties
+
+    async def consume_all(self, *order_params):
+        """Consume and let segments advance until nothing is left to do."""
+        for _ in range(100):
+            new = sum([self.consume(order_param) for order_param in order_params])
+            if not await self.heralds() and not new:
+                return
+            if not new:
+                for order_param in order_params:
+                    self._client(order_param).give_up_waiting()
+        raise AssertionError("segments do not come to their end")
+
     async def check(self, *order_params):
         """After `settle`: served by one shard, which the mapping names; nothing lost, nothing left over."""
         await self.check_served(*order_params)
@@ -157,6 +168,7 @@ class World:
                 if shard_id != self.owner(order_param)[0]:
                     assert shard.look(order_param).ownership in (Ownership.SEALED, Ownership.NONE), shard_id
                     assert shard.stored_seqs(order_param) == [], f"{shard_id} was not drained"
+            await self._check_no_chain(order_param)
 
     async def check_served(self, *order_params):
         """After `settle`: every migration has ended; each order param is served in order by the shard the mapping names."""
@@ -168,12 +180,30 @@ class World:
             assert (placement.owner, placement.epoch) == owner
             assert self.mapping.placements[order_param] == placement
             assert self.produce(order_param, 2) == 2, f"{order_param} is stuck"
-            while self.consume(order_param):
-                pass
+        await self.consume_all(*order_params)
         verdict = self.checker.verdict()
         assert verdict.clean, verdict.examples
 
     # Parts
+
+    async def _check_no_chain(self, order_param):
+        """Once all is consumed no segment is left, nobody waits for one, and the mapping names the owner alone."""
+        for shard_id, shard in self.shards.items():
+            state = shard.look(order_param)
+            assert (state.segments, state.behind) == ((), False), f"{shard_id}: {state}"
+        for _ in range(CHAIN_TURNS):
+            if len(self.mapping.placements[order_param].shards) == 1:
+                return
+            await asyncio.sleep(0)
+        raise AssertionError(f"the mapping still has a chain: {self.mapping.placements[order_param]}")
+
+    def _client(self, order_param):
+        if order_param not in self._clients:
+            self._clients[order_param] = Client(order_param, self.shards, self._handed_over)
+        return self._clients[order_param]
+
+    def _handed_over(self, message):
+        self.checker.consumed(message.order_param, message.seq, message.producer, message.producer_seq)
 
     def _appended(self, order_param, number):
         shard_id, epoch = self._known.get(order_param) or self._resolved(order_param)

@@ -49,6 +49,12 @@ def test_what_was_behind_passes_that_on():
         assert (tombstone.after_epoch, tombstone.after_endpoint) == (2, "host-z:1")
 
 
+def test_a_seal_does_not_take_back_a_higher_hold_number():
+    """An advance that was carried out after the seal's order was made has said who holds the order param, and it stays so."""
+    record = seal_record(sealed(replace(PAUSED, holder="", hold_no=9), ORDER)[0], ())
+    assert (record.holder, record.hold_no) == ("", 9)
+
+
 def test_trailing_segment_takes_acks_of_its_epoch_only():
     """Appends, and calls under other epochs, are redirected to the next segment."""
     ownership.require(TRAILING, 3, append=False)

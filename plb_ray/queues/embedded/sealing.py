@@ -58,6 +58,7 @@ def sealed(record: Record, order: SealOrder) -> tuple[Record, Record | None]:
         raise LeaseExpiredError(f"the pause of {record.order_param!r} by {order.migration_id} is over; it serves again")
     if record.ownership is Ownership.PAUSED and record.migration_id != order.migration_id:
         raise other_migration(record)
+    raised = record.hold_no > order.hold_no  # by an advance that came after the seal's order was made
     tombstone = replace(
         record,
         ownership=next_state(Command.SEAL, record, order.epoch),
@@ -71,8 +72,8 @@ def sealed(record: Record, order: SealOrder) -> tuple[Record, Record | None]:
         chained=order.chained,
         handed_over=False,
         served_there=False,
-        holder=order.holder,
-        hold_no=order.hold_no,
+        holder=record.holder if raised else order.holder,
+        hold_no=record.hold_no if raised else order.hold_no,
     )
     if not order.chained:
         return tombstone, None

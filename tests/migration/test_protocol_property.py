@@ -91,6 +91,15 @@ class Migrations(RuleBasedStateMachine):
         self.migrate(name, destination, mode)
         self._do(_turns(150))
 
+    @rule(name=names, destinations=st.lists(shards, min_size=2, max_size=4), count=st.integers(1, 4))
+    def chain(self, name, destinations, count):
+        """Segments pile up, one behind the other, as the appends are taken from shard to shard."""
+        self.restart_all_shards()
+        for destination in destinations:
+            self.produce(name, count)
+            self.migrate(name, destination, MigrationMode.CHAIN)
+            self._do(_turns(100))
+
     @rule()
     def restart_all_shards(self):
         for shard in self.world.shards.values():
@@ -156,7 +165,7 @@ def test_any_history():
     run_state_machine_as_test(
         Migrations,
         settings=settings(
-            max_examples=100,
+            max_examples=200,
             stateful_step_count=40,
             deadline=None,
             derandomize=True,

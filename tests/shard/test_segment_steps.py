@@ -50,7 +50,7 @@ def test_what_was_behind_passes_that_on():
 
 
 def test_a_seal_does_not_take_back_a_higher_hold_number():
-    """An advance that was carried out after the seal's order was made has said who holds the order param, and it stays so."""
+    """An advance that was carried out after the seal's order was made has said who holds it, and it stays so."""
     record = seal_record(sealed(replace(PAUSED, holder="", hold_no=9), ORDER)[0], ())
     assert (record.holder, record.hold_no) == ("", 9)
 

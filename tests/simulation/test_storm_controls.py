@@ -94,3 +94,15 @@ def test_a_segment_that_is_delivered_before_its_turn(monkeypatch):
         ownership, "resumed", lambda record, migration_id, seal: replace(real(record, migration_id, seal), after_epoch=0)
     )
     assert "skipped" in found((16, 17, 19, 23))
+
+
+def test_a_source_that_drains_before_the_destination_has_resumed(monkeypatch):
+    """What the destination still lacked at SEAL is gone with the source's copy."""
+    real = MemoryShard.exported
+
+    def exported(self, name, after, limit):
+        line = self.view.lines.get((name, 0))
+        return [] if line is not None and line.record.ownership is Ownership.SEALED else real(self, name, after, limit)
+
+    monkeypatch.setattr(MemoryShard, "exported", exported)
+    assert "do not come to an end" in found((6,))

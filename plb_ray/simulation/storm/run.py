@@ -7,6 +7,7 @@ import gc
 import logging
 import multiprocessing
 import os
+import threading
 import warnings
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -92,10 +93,22 @@ def run_many(
     return total
 
 
+def _end_with_parent() -> None:
+    """In a child: end when the parent has been killed, else it would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
 def _outcomes(seed: int, per_run: int, processes: int, most: int = 1 << 60) -> Generator[Outcome, None, None]:
     """Yield the outcomes of the runs with seed, seed + 1, ... for ever, each when it is there."""
     os.environ.setdefault("PYTHONHASHSEED", "0")  # of the children: a set's order must not differ from process to process
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn")) as pool:
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _end_with_parent) as pool:
         running: set[Future[Outcome]] = set()
         try:
             end = seed + most

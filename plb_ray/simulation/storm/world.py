@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 SHARDS = ("a", "b", "c", "d")
 FAULT_GAPS = (0.0, 25.0, 50.0, 50.0, 100.0, 100.0, 250.0)
 CALM_PAUSE_S = 0.5  # longest pause without any fault
+ALL_S = 1000.0  # for all migrations, faults included; mostly it takes less than a minute
 SETTLE_S = 30.0
 DRAIN_PER_S = 50  # messages that all consumers together must get through at least, once all is healed
 LOOK_S = 0.1
@@ -156,7 +157,12 @@ class World:
             consumer.start()
         pace = dice.pick(((0.03, 1.0), (0.1, 2.0), (0.01, 0.3)))
         producing = [self.loop.create_task(producer.run(pace)) for producer in self.producers]
-        await asyncio.gather(*(self._lane(name) for name in self.names))
+        try:
+            async with asyncio.timeout(ALL_S):
+                await asyncio.gather(*(self._lane(name) for name in self.names))
+        except TimeoutError:
+            self.problems.append(f"the migrations do not come to an end in {ALL_S:g} s")
+            return
         self._heal()
         for producer in self.producers:
             producer.stopping = True

@@ -143,22 +143,28 @@ class Actions:
         return Outcome(Event.MAPPING_SWITCHED)
 
     async def _resume(self) -> Outcome:
-        record = self._hands.record
-        if self.sealed is None:
-            self.sealed = await self._hands.around.journal.sealed(record.migration_id) or await self._hands.seal()
+        record, journal = self._hands.record, self._hands.around.journal
         try:
+            self.sealed = self.sealed or await journal.sealed(record.migration_id) or await self._hands.seal()
             await self._hands.destination.resume(record.order_param, record.migration_id, self.sealed)
         except PlbError as error:
-            return await self._after_refused_resume(self.sealed, error)
+            return await self._after_refused_resume(error)
         self._hands.pause_is_over()
         return Outcome(Event.RESUMED)
 
-    async def _after_refused_resume(self, sealed: SealRecord, error: PlbError) -> Outcome:
-        """Learn from the destination why: it serves already, it lacks messages, or it will do it next time."""
+    async def _after_refused_resume(self, error: PlbError) -> Outcome:
+        """Learn from the destination why: it serves already, it lacks messages, or it will do it next time.
+
+        Also a source that gives out no seal record is no reason not to ask: it refuses for ever once it has got the order
+        param back, and that can only be after the destination has served.
+        """
         state = await self._hands.destination.state(self._hands.record.order_param)
         if destination_serves(self._hands.record, state):
             self._hands.pause_is_over()
             return Outcome(Event.RESUMED)
+        sealed = self.sealed
+        if sealed is None:
+            return Outcome(Event.FAILED, f"no seal record: {error}")
         imports = state.ownership is Ownership.IMPORTING and state.migration_id == sealed.migration_id
         complete = imports and max(state.last_seq, sealed.acked_seq) >= sealed.final_seq
         return Outcome(Event.FAILED if complete else Event.LACKING, f"resume failed: {error}")

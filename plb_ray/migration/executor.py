@@ -18,13 +18,14 @@ from plb_ray.migration.hands import Outcome
 from plb_ray.migration.protocol import BEHIND, Command, Event, cancellable, step
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from plb_ray.domain.migration import MigrationRecord
     from plb_ray.migration.hands import Surroundings
 
 log = logging.getLogger(__name__)
 
+PAUSE_ANSWER_S = 0.5
 _WAIT_AFTER = frozenset({Event.FAILED, Event.UNANSWERED, Event.LACKING, Event.SOURCE_PAUSED})
 
 
@@ -129,7 +130,7 @@ class Executor:
         """Carry out a command. Whatever goes wrong becomes an event: a migration must not stop half-way."""
         try:
             if cancellable(self.record):
-                return await self._unless_cancelled(self._actions.perform(command, self.record))
+                return await self._unless_cancelled(command)
             return await self._actions.perform(command, self.record)
         except (PlbError, TimeoutError) as error:
             why = f"{command} failed: {str(error) or type(error).__name__}"
@@ -139,15 +140,20 @@ class Executor:
         asked = command in (Command.ASK_SOURCE, Command.ASK_DESTINATION)
         return Outcome(Event.UNANSWERED if asked else Event.FAILED, why)
 
-    async def _unless_cancelled(self, action: Awaitable[Outcome]) -> Outcome:
-        """Carry out a command; when the migration is cancelled meanwhile, drop it."""
-        work = asyncio.ensure_future(action)
+    async def _unless_cancelled(self, command: Command) -> Outcome:
+        """Carry out a command; when the migration is cancelled meanwhile, drop it.
+
+        The answer of a PAUSE is waited for a little: an abort that overtakes it would leave a pause for the whole lease.
+        """
+        work = asyncio.ensure_future(self._actions.perform(command, self.record))
         work.add_done_callback(_looked_at)
         stop = asyncio.ensure_future(self._cancelled.wait())
         try:
             await asyncio.wait({work, stop}, return_when=asyncio.FIRST_COMPLETED)
             if not self._cancelled.is_set():
                 return await work
+            if command is Command.PAUSE:
+                await asyncio.wait({work}, timeout=PAUSE_ANSWER_S)
         finally:
             stop.cancel()
             if not work.done():

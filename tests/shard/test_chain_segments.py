@@ -147,6 +147,17 @@ def test_who_has_fallen_behind_loses_what_it_has_read_ahead():
     assert bench.take("one") == {}
 
 
+def test_a_number_is_one_consumers_also_after_its_lease():
+    """Who had read ahead and let its lease end does not go on under the number of the one that held the segment before."""
+    bench = Bench()
+    head(bench, holder="one", hold_no=9)
+    bench.take("one")
+    assert bench.take("other", now_s=LEASE_S) == {}
+    bench.advance(1, hold=(200, "two"))
+    [part] = bench.slices("one", now_s=LEASE_S)
+    assert part.hold_no == 201
+
+
 def trailing(bench, epoch, first_seq, last_seq, *, after_epoch=0):
     """A trailing segment with these messages, of which none is acknowledged."""
     record = Record("A", Ownership.TRAILING, epoch=epoch, last_seq=first_seq - 1, acked_seq=first_seq - 1)

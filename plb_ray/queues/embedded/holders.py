@@ -79,10 +79,10 @@ class Holders:
 
     def raised(self, line: Line) -> None:
         """Earlier segments were held under a higher number; if not by who holds this one, that one has fallen behind."""
-        line.hold_no = line.record.hold_no
         if line.record.holder != line.holder:
             self.let_go(line)
-            line.last_holder, line.delivered_seq = "", line.record.acked_seq
+            line.delivered_seq = line.record.acked_seq
+        line.last_holder, line.hold_no = line.record.holder, line.record.hold_no
 
     def split_off(self, line: Line) -> None:
         """A line has become a trailing segment: what is noted under its old key is noted under the new one."""

@@ -8,16 +8,17 @@ from plb_ray.queues.reassembly import Line
 
 
 class Client:
-    """Consumes one order param from all shards. Its leases never end: no other consumer is there.
+    """Consumes one order param from all shards. Its leases never end: while it lives it is the only one.
 
-    `found(message)` is called with each message that is handed over.
+    `work(message, name, hold_no)` is called with each message that is handed over.
     """
 
-    def __init__(self, order_param, shards, found):
+    def __init__(self, name, order_param, shards, work):
         self.line = Line(order_param, Pool())
+        self._name = name
         self._order_param = order_param
         self._shards = shards
-        self._found = found
+        self._work = work
         self._redeliver = set()
 
     def turn(self, limit, *, ack):
@@ -26,7 +27,7 @@ class Client:
             self._poll(shard, limit)
         count = 0
         while (message := self.line.take(lambda _: 1)) is not None:
-            self._found(message)
+            self._work(message, self._name, self.line.hold_no)
             self.line.handled()
             count += 1
         self._give_back(self.line.refused())
@@ -42,7 +43,7 @@ class Client:
     def _poll(self, shard, limit):
         redeliver = shard.endpoint in self._redeliver
         try:
-            polled = shard.deliveries(self._order_param, limit, self.line.hold_no, redeliver=redeliver)
+            polled = shard.deliveries(self._order_param, limit, self.line.hold_no, self._name, redeliver=redeliver)
         except PlbError:  # it is down, or has nothing of it
             return
         self._redeliver.discard(shard.endpoint)
@@ -58,7 +59,7 @@ class Client:
 
     def _ack(self, source, up_to_seq):
         try:
-            self._at(source).ack(self._order_param, source.epoch, up_to_seq)
+            self._at(source).ack(self._order_param, source.epoch, up_to_seq, self._name)
         except NotTheHolderError:
             self._redeliver.update(self.line.lost())
         except PlbError:  # it has moved on, or is away: what is acknowledged comes again
@@ -69,7 +70,7 @@ class Client:
     def _give_back(self, sources):
         for source in sources:
             try:
-                self._at(source).nack(self._order_param, source.epoch, self.line.nack_seq)
+                self._at(source).nack(self._order_param, source.epoch, self.line.nack_seq, self._name)
             except PlbError:
                 self._redeliver.add(source.endpoint)
             self.line.returned(source)

@@ -51,6 +51,11 @@ class Migrations(RuleBasedStateMachine):
         """What is delivered is in order, and nothing is left out."""
         self.world.consume(name, limit, ack=ack)
 
+    @rule(name=names)
+    def replace_consumer(self, name):
+        """A consumer that has handled nothing yet begins with what is not acknowledged, on whatever shard that is."""
+        self.world.replace_consumer(name)
+
     @rule(name=names, destination=shards, mode=modes)
     def migrate(self, name, destination, mode):
         """Ask for a migration from where the mapping says it lives; refusals are fine."""
@@ -165,7 +170,7 @@ def test_any_history():
     run_state_machine_as_test(
         Migrations,
         settings=settings(
-            max_examples=200,
+            max_examples=90,
             stateful_step_count=40,
             deadline=None,
             derandomize=True,

@@ -16,6 +16,7 @@ from plb_ray.migration.settings import MigrationSettings
 from plb_ray.queues.chain_keeper import ChainSettings
 from plb_ray.queues.coordinator import Coordinator, CoordinatorSettings
 from plb_ray.simulation.checker import OrderChecker
+from plb_ray.simulation.storm.consumers import Application
 from tests.migration.client import Client
 from tests.migration.memory_shard import MemoryShard, VirtualClock
 from tests.migration.memory_stores import MemoryJournal, MemoryMapping
@@ -75,12 +76,14 @@ class World:
         self.journal = MemoryJournal()
         self.mapping = MemoryMapping()
         self.checker = OrderChecker()
+        self.application = Application(self.checker)
         self.plan = {}
         self.passed = []
         self.settings = settings
         self._numbers = Counter()
         self._known = {}
         self._clients = {}
+        self._lives = Counter()
         self.coordinator = None
 
     # The coordinator
@@ -119,6 +122,11 @@ class World:
     def consume(self, order_param, limit=100, *, ack=True):
         """Let the client poll all shards; return how many messages it was given that continue the sequence."""
         return self._client(order_param).turn(limit, ack=ack)
+
+    def replace_consumer(self, order_param):
+        """Let its consumer die; the next one has another name, and knows of nothing."""
+        self._clients.pop(order_param, None)
+        self._lives[order_param] += 1
 
     def owner(self, order_param):
         """Return (shard id, epoch) of the one shard that is ACTIVE or PAUSED; None if there is none."""
@@ -199,11 +207,9 @@ class World:
 
     def _client(self, order_param):
         if order_param not in self._clients:
-            self._clients[order_param] = Client(order_param, self.shards, self._handed_over)
+            name = f"c{self._lives[order_param]}"
+            self._clients[order_param] = Client(name, order_param, self.shards, self.application.work)
         return self._clients[order_param]
-
-    def _handed_over(self, message):
-        self.checker.consumed(message.order_param, message.seq, message.producer, message.producer_seq)
 
     def _appended(self, order_param, number):
         shard_id, epoch = self._known.get(order_param) or self._resolved(order_param)

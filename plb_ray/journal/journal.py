@@ -193,7 +193,11 @@ def _prepare(engine: Engine, path: Path) -> int:
             upgrade_schema(connection)
             owners = records.increase_counter(connection, "owners")
     except DatabaseError as error:
-        raise BadInputError(f"journal {path}: cannot be used: {error.orig}; move it away to start anew") from error
+        if "locked" in str(error.orig):
+            what = "another process stands in the middle of a write to it; end that process, then start again"
+        else:
+            what = f"cannot be used: {error.orig}; move it away to start anew"
+        raise BadInputError(f"journal {path}: {what}") from error
     engine.dispose()  # the worker's thread opens its own connection
     return owners
 

@@ -278,3 +278,15 @@ async def test_settings_of_the_connection(tmp_path):
     journal = await open_journal(tmp_path / "journal.sqlite")
     assert await journal._worker.run(pragmas) == ["wal", 2]
     await journal.close()
+
+
+async def test_a_journal_that_a_frozen_process_is_writing(tmp_path):
+    """Whoever finds it locked by a write that does not go on is told to end that process, not to throw the journal away."""
+    path = tmp_path / "journal.sqlite"
+    await (await open_journal(path)).close()
+    frozen = sqlite3.connect(path, isolation_level=None)
+    frozen.execute("BEGIN IMMEDIATE")
+    with pytest.raises(BadInputError, match="end that process"):
+        await open_journal(path)
+    frozen.close()
+    await (await open_journal(path)).close()

@@ -152,5 +152,10 @@ async def refused_somehow(call: Awaitable[Any], doing: str, allowed: Callable[[R
     raise Failure(f"{doing} was accepted ({_short(answer)})")
 
 
+def retryable(refusal: Refusal) -> bool:
+    """Say whether a refusal is one that a repeat may get over: UNAVAILABLE, with a reason."""
+    return refusal.code.name == "UNAVAILABLE" and bool(refusal.reason)
+
+
 def _short(answer: Any) -> str:
     return " ".join(str(answer).split())[:100] or "an empty answer"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from plb_ray.domain.mapping import Placement
     from plb_ray.domain.migration import MigrationRecord
     from plb_ray.migration.hands import Surroundings
-    from plb_ray.migration.ports import SealRecord
+    from plb_ray.migration.ports import OrderParamState, SealRecord
 
 
 class Actions:
@@ -38,9 +38,7 @@ class Actions:
         self.sealed: SealRecord | None = None
         self._hands = hands = Hands(record, around, note)
         self._copied_seq = 0  # last message that the destination has
-        self._tail_seq = 0  # last message when PAUSE was accepted; 0 if all were acknowledged
-        self._left = 0  # messages that the destination lacked then
-        self._soft = False  # appends go on until SEAL, which brings what came after the copy
+        self._paused: OrderParamState | None = None  # what PAUSE answered, in this process
         self._switching: asyncio.Task[Placement] | None = None
         self._do: dict[Command, Callable[[], Awaitable[Outcome]]] = {
             Command.PRECOPY: self._precopy,
@@ -94,12 +92,9 @@ class Actions:
         record, hands = self._hands.record, self._hands
         ids = (record.order_param, record.migration_id, record.epoch)
         hands.pause_begins()
-        paused = await hands.source.pause(*ids, hands.around.settings.lease_ms, soft=True)
-        self._soft = paused.soft
-        if paused.soft:
+        self._paused = await hands.source.pause(*ids, hands.around.settings.lease_ms, soft=True)
+        if self._paused.soft:
             hands.pause_is_soft()
-        self._tail_seq = paused.last_seq if paused.acked_seq < paused.last_seq else 0
-        self._left = paused.last_seq - max(paused.acked_seq, self._copied_seq)
         return Outcome(Event.PAUSED)
 
     async def _copy_tail(self) -> Outcome:
@@ -114,13 +109,24 @@ class Actions:
             return Outcome(Event.COPIED)
         async with asyncio.timeout(self._hands.around.settings.lease_ms / 1000 if paused_now else None):
             self._copied_seq = await self._hands.copy()
-            if self._copied_seq >= self._tail_seq or (paused_now and self._soft):
+            if self._left <= 0 or (paused_now and self._soft):
                 return Outcome(Event.COPIED)
             # acks go on: the rest may need no copy any more
             source = await self._hands.source.state(self._hands.record.order_param)
         if max(self._copied_seq, source.acked_seq) < source.last_seq:
             return Outcome(Event.FAILED, f"the destination has messages up to {self._copied_seq} of {source.last_seq}")
         return Outcome(Event.COPIED)
+
+    @property
+    def _soft(self) -> bool:
+        """Appends go on until SEAL, which brings what came after the copy."""
+        return self._paused is not None and self._paused.soft
+
+    @property
+    def _left(self) -> int:
+        """How many of the messages that there were at PAUSE the destination lacks."""
+        paused = self._paused
+        return 0 if paused is None else paused.last_seq - max(paused.acked_seq, self._copied_seq)
 
     @property
     def _comes_with_seal(self) -> int:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from plb_ray.migration.ports import Ownership, SealRecord
-from plb_ray.queues.embedded import herald
+from plb_ray.queues.embedded import draining
 from plb_ray.queues.embedded.herald import DRAIN_AFTER_S, LOOK_S
 from plb_ray.queues.embedded.operations import Abort, Ack, BeginImport, Drain, ImportChunk, Pause, Resume, transition
 from plb_ray.queues.embedded.ownership import redirected
@@ -35,7 +35,7 @@ async def handed_over(shard):
 
 async def test_a_copy_that_nobody_drains_is_drained(tmp_path, monkeypatch):
     """After its time, and not before, the copy is deleted in chunks on the destination's word; the tombstone stays."""
-    monkeypatch.setattr(herald, "DRAIN_MESSAGES", 4)
+    monkeypatch.setattr(draining, "DRAIN_MESSAGES", 4)
     peer = Peer(state=SERVES)
     async with heralding(tmp_path, host_b_1=peer) as shard:
         await fill(shard, batch=2)

@@ -16,7 +16,7 @@ from plb_ray.conformance.flows import (
 )
 from plb_ray.conformance.outcome import require, same
 from plb_ray.conformance.registry import TWO, Table
-from plb_ray.conformance.status import Refusal, refused, refused_somehow
+from plb_ray.conformance.status import refused, refused_somehow, retryable
 from plb_ray.rpc.v1 import queue_pb2 as pb
 
 if TYPE_CHECKING:
@@ -153,7 +153,7 @@ async def incomplete(case: Case) -> None:
     await append(case.a, name, 11, 5)
     await case.a.pause(name, migration)
     sealed = await case.a.seal(name, migration, case.b)
-    await refused_somehow(case.b.resume(name, migration, sealed), "Resume of a copy without its tail", _retryable)
+    await refused_somehow(case.b.resume(name, migration, sealed), "Resume of a copy without its tail", retryable)
     await case.b.copy(name, migration, case.a)
     await finished(case, name, case.a, case.b, sealed)
     await take_exactly(case.b, name, 1, 15)
@@ -185,7 +185,3 @@ async def copy_again(case: Case) -> None:
     sealed = await copied_and_sealed(case, name, case.a, case.b, number=2)
     await finished(case, name, case.a, case.b, sealed, number=2)
     await take_exactly(case.b, name, 5, 6)
-
-
-def _retryable(refusal: Refusal) -> bool:
-    return refusal.code.name == "UNAVAILABLE" and bool(refusal.reason)

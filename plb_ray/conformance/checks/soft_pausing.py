@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from plb_ray.conformance.flows import append, finished, opened, payloads, state_is, take_exactly
 from plb_ray.conformance.outcome import Skip, require, same
 from plb_ray.conformance.registry import TWO, Table
-from plb_ray.conformance.status import Refusal, refused, refused_somehow
+from plb_ray.conformance.status import refused, refused_somehow, retryable
 from plb_ray.rpc.v1 import queue_pb2 as pb
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ async def tail(case: Case) -> None:
     await _softly_paused(case, name, copied=3, appended=2)
     sealed = await case.a.seal(name, migration, case.b, tail_after_seq=3)
     if not sealed.tail:
-        await refused_somehow(case.b.resume(name, migration, sealed), "Resume of a copy without its tail", _retryable)
+        await refused_somehow(case.b.resume(name, migration, sealed), "Resume of a copy without its tail", retryable)
         await case.b.copy(name, migration, case.a)
     await finished(case, name, case.a, case.b, sealed)
     got = await take_exactly(case.b, name, 1, 5)
@@ -102,7 +102,7 @@ async def tail_with_a_gap(case: Case) -> None:
     name, migration = case.name(), case.migration()
     await _softly_paused(case, name, copied=1, appended=4)
     sealed = await case.a.seal(name, migration, case.b, tail_after_seq=3)
-    await refused_somehow(case.b.resume(name, migration, sealed), "Resume with a gap before the tail", _retryable)
+    await refused_somehow(case.b.resume(name, migration, sealed), "Resume with a gap before the tail", retryable)
     await state_is(case.b, name, pb.OWNERSHIP_STATE_IMPORTING, 2)
     await case.b.copy(name, migration, case.a)
     await finished(case, name, case.a, case.b, sealed)
@@ -116,7 +116,3 @@ async def _softly_paused(case: Case, name: str, copied: int, appended: int, leas
     if not (await case.a.pause(name, case.migration(), lease_ms=lease_ms, soft=True)).soft:
         raise Skip("the shard cannot pause softly; its pauses are longer for it")
     same("last_seq", await append(case.a, name, copied + 1, appended), copied + appended)
-
-
-def _retryable(refusal: Refusal) -> bool:
-    return refusal.code.name == "UNAVAILABLE" and bool(refusal.reason)

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from plb_ray.errors import BadInputError
 from plb_ray.migration.ports import CopyProgress
 from plb_ray.queues.embedded import messages, operations, ownership
+from plb_ray.queues.embedded.draining import DRAIN_MESSAGES, drain
 from plb_ray.queues.embedded.holding import MAX_HOLD_NO
-from plb_ray.queues.embedded.sealing import drained
 from plb_ray.rpc import convert
 from plb_ray.rpc.errors import Peer, answers
 from plb_ray.rpc.v1 import queue_pb2 as pb
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from plb_ray.queues.embedded.operations import Operation
     from plb_ray.queues.embedded.ownership import Record
     from plb_ray.queues.embedded.shard import Shard
-
-DRAIN_CHUNK = 400
 
 
 class ControlService(ShardControlServicer):
@@ -93,13 +91,9 @@ class ControlService(ShardControlServicer):
 
     async def Drain(self, request: Any, context: Any) -> AsyncIterator[pb.DrainProgress]:
         name = messages.name_of(request.order_param)
-        limit = messages.chunk_of(request.chunk_messages, DRAIN_CHUNK)
-        deleted = 0
-        while chunk := await self._shard.run(name, operations.Drain(request.migration_id, limit)):
-            deleted += chunk
+        limit = messages.chunk_of(request.chunk_messages, DRAIN_MESSAGES)
+        async for deleted in drain(self._shard.run, name, request.migration_id, limit):
             yield pb.DrainProgress(deleted=deleted)
-        await self._shard.run(name, operations.transition(lambda record, _: drained(record, request.migration_id)))
-        yield pb.DrainProgress(deleted=deleted)
 
     async def CopyBacklog(self, request: Any, context: Any) -> AsyncIterator[pb.CopyProgress]:
         """Pull what is missing from the source; a repeat goes on after what is there."""

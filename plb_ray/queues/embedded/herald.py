@@ -29,6 +29,7 @@ from typing import TYPE_CHECKING
 from plb_ray.errors import MovedError, OutcomeUnknownError, PlbError, RetryableError, ShardUnavailableError
 from plb_ray.migration.ports import Ownership
 from plb_ray.queues.embedded import operations, sealing
+from plb_ray.queues.embedded.draining import drain
 from plb_ray.queues.embedded.ownership import OWNED
 from plb_ray.rpc.shard_client import ShardClient
 
@@ -47,7 +48,6 @@ ROUND_S = 0.1
 MOST_S = 5.0  # between two attempts
 HOPS = 16  # redirects followed in one attempt; a longer way is gone from its start again
 CHUNK_MESSAGES = 500
-DRAIN_MESSAGES = 400
 CALL_S = 2.0
 log = logging.getLogger(__name__)
 Duty = tuple[str, str, int]  # kind, order param, epoch
@@ -169,9 +169,8 @@ class Herald:
                 return
             await self._require_owner(record)
             log.info("nobody drains %r of %s; doing it", name, record.migration_id)
-            while await self._shard.run(name, operations.Drain(record.migration_id, DRAIN_MESSAGES)):
-                pass
-        await self._change(record, lambda now, _: sealing.drained(now, record.migration_id))
+        async for _ in drain(self._shard.run, name, record.migration_id):
+            pass
 
     async def _require_owner(self, record: Record) -> None:
         """Find who serves under this seal's epoch or a later one, which the destination must have served before.

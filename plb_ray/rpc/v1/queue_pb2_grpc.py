@@ -680,7 +680,8 @@ class ShardControlServicer:
         """The commit point. PAUSED by this migration with the lease alive -> SEALED(epoch + 1). A repeat returns the same record.
         After a soft pause it gives out the messages that the destination lacks, if they are few; `Resume` takes them along.
         Chained: the backlog stays here as a trailing segment of `epoch`, which goes on to serve polls and acks to its end.
-        Should nobody confirm the hand-over (UpdateMapping, Drain), the source itself resumes the destination.
+        Should nobody confirm the hand-over (UpdateMapping, Drain), the source itself resumes the destination,
+        and in the end deletes its copy.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

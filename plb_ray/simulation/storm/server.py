@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 from plb_ray.domain.load import ResourceVector, Shard, ShardLoad
 from plb_ray.errors import PlbError
 from plb_ray.migration.ports import CopyProgress, OrderParamState, Ownership
-from plb_ray.queues.embedded import operations, ownership, sealing
+from plb_ray.queues.embedded import operations, ownership
 from plb_ray.queues.embedded.blocks import Block
+from plb_ray.queues.embedded.draining import drain
 from plb_ray.queues.embedded.operations import Now
 from plb_ray.simulation.storm.heralds import start_herald
 from plb_ray.simulation.storm.memory_database import MemoryDatabase
@@ -229,11 +230,7 @@ class ShardServer:
             progress = CopyProgress(last_seq, progress.messages + count, progress.bytes + size)
 
     async def _drained(self, order_param: str, migration_id: str, chunk_messages: int) -> list[int]:
-        deleted = 0
-        while chunk := await self.shard.done(order_param, operations.Drain(migration_id, chunk_messages)):
-            deleted += chunk
-        await self.shard.done(order_param, operations.transition(lambda record, _: sealing.drained(record, migration_id)))
-        return [deleted]
+        return [deleted async for deleted in drain(self.shard.done, order_param, migration_id, chunk_messages)]
 
     def _start(self, work: Coroutine[Any, Any, Any], answer: Any) -> None:
         task = self._loop.create_task(self._answered(work, answer))

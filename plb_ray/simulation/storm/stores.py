@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from plb_ray.domain.mapping import Mapping, Placement
@@ -34,7 +35,7 @@ class MemoryJournal:
         else:
             self._open[record.migration_id] = None
         if sealed is not None:
-            self._seals[record.migration_id] = sealed
+            self._seals[record.migration_id] = replace(sealed, tail=())
 
     async def sealed(self, migration_id: str) -> SealRecord | None:
         """See `JournalPort`."""

@@ -13,6 +13,7 @@
     |  |- UnknownOrderParamError
     |  |- UnknownShardError
     |  |- UnknownMigrationError
+    |  |- UnknownEventError
     |  |- PortInUseError
     |  |- MigrationConflictError   another migration runs on this order param
     |  |- SequenceGapError         a producer skipped one of its own sequence numbers
@@ -159,6 +160,19 @@ class UnknownMigrationError(PermanentError):
 
     def __str__(self) -> str:
         return f"unknown migration {self.migration_id!r}; `plb migrations` and GET /v1/migrations list the recent ones"
+
+
+class UnknownEventError(PermanentError):
+    """No such event in the calendar."""
+
+    reason = "UNKNOWN_EVENT"
+
+    def __init__(self, event_id: str) -> None:
+        super().__init__(event_id)
+        self.event_id = event_id
+
+    def __str__(self) -> str:
+        return f"unknown event {self.event_id!r}; `plb events list` and GET /v1/events list the known ones"
 
 
 class PortInUseError(PermanentError):

@@ -115,18 +115,43 @@ class ForecastSettings:
 
 
 @dataclass(frozen=True)
+class PrometheusSettings:
+    """A Prometheus to fetch arrival rates from, beside what the queue itself tells.
+
+    Attributes:
+        url: where it listens, as in "http://127.0.0.1:9090"; empty: none is asked.
+        query: PromQL that gives a series per order param.
+        label: whose value names the order param.
+        kind: "rate" is messages per second over the step before; "counter" is messages since some beginning.
+        every_s: time between two looks.
+        backfill_days: how far back the first look after a start goes.
+    """
+
+    __pydantic_config__ = STRICT_KEYS
+
+    url: str = ""
+    query: str = ""
+    label: str = "order_param"
+    kind: Literal["rate", "counter"] = "rate"
+    every_s: Seconds = 60.0
+    backfill_days: Annotated[float, Field(ge=0)] = 7.0
+
+
+@dataclass(frozen=True)
 class HistorySettings:
-    """What is kept of the observed rates.
+    """What is kept of the observed rates, and who else tells of them.
 
     Attributes:
         keep_days: how long a step is kept.
         import_file: a trace (see README) to start the history from, once, when it is empty.
+        prometheus: a Prometheus that knows more.
     """
 
     __pydantic_config__ = STRICT_KEYS
 
     keep_days: Seconds = 400.0
     import_file: Path | None = None
+    prometheus: PrometheusSettings = field(default_factory=PrometheusSettings)
 
 
 @dataclass(frozen=True)
@@ -215,7 +240,17 @@ def parse_settings(document: dict[str, object], origin: str) -> Settings:
         raise BadInputError(f"config {origin}: {key}: {_in_words(first['type'], first['msg'])}{more}") from error
     if settings.queue.kind == "grpc" and not settings.queue.target:
         raise BadInputError(f'config {origin}: queue.target: kind "grpc" needs HOST:PORT of the queue\'s QueueControl')
+    _check_prometheus(settings.history.prometheus, origin)
     return settings
+
+
+def _check_prometheus(asked: PrometheusSettings, origin: str) -> None:
+    if asked.url and not asked.query:
+        raise BadInputError(f"config {origin}: history.prometheus.query: a url needs the PromQL to ask there")
+    if asked.url and not asked.url.startswith(("http://", "https://")):
+        raise BadInputError(
+            f"config {origin}: history.prometheus.url: {asked.url!r} is no URL such as http://127.0.0.1:9090"
+        )
 
 
 def _in_words(kind: str, message: str) -> str:

@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from plb_ray.errors import PlbError
-from service import cli_conformance, cli_plan, cli_remote
+from service import cli_conformance, cli_events, cli_history, cli_plan, cli_remote
 from service.exit_codes import MEANINGS, ExitCode, exit_code_of
 from service.options import ARMS, ORDER_PARAMS_MAX, DemoOptions, parse_arms, parse_start
 
@@ -196,4 +196,6 @@ def doctor(
 
 cli_plan.register(app)
 cli_conformance.register(app)
+cli_events.register(app)
+cli_history.register(app)
 cli_remote.register(app)

@@ -23,6 +23,8 @@ def status_lines(status: dict[str, Any]) -> list[Text]:
     counts = (f"{status[f'migrations_{each}']} {each.replace('_', ' ')}" for each in ("done", "active", "rolled_back"))
     lines.append(Text(f"{status['order_params']} order params; migrations: {', '.join(counts)}"))
     lines += [Text(_training(each)) for each in status["training"] if each["fraction"] < 1 or each["failed"]]
+    if why := status["history"]["source_error"]:
+        lines.append(Text(f"samples could not be fetched: {why}", "yellow"))
     if status["last_error"]:
         lines.append(Text(f"the last tick reported: {status['last_error']}", "yellow"))
     return lines

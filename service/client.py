@@ -71,6 +71,23 @@ class ServiceClient:
         """Return POST /v1/migrations/{id}/cancel."""
         return self._ask("POST", f"/v1/migrations/{quote(migration_id, safe='')}/cancel")
 
+    def events(self) -> dict[str, Any]:
+        """Return GET /v1/events."""
+        return self._ask("GET", "/v1/events")
+
+    def import_events(self, calendar: str) -> dict[str, Any]:
+        """Return POST /v1/events:import of a calendar as JSON."""
+        headers = {"Content-Type": "application/json"}
+        return self._ask("POST", "/v1/events:import", content=calendar.encode(), headers=headers)
+
+    def remove_event(self, event_id: str) -> dict[str, Any]:
+        """Return DELETE /v1/events/{id}."""
+        return self._ask("DELETE", f"/v1/events/{quote(event_id, safe='')}")
+
+    def push_samples(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return POST /v1/history/samples."""
+        return self._ask("POST", "/v1/history/samples", json=body)
+
     def _ask(self, method: str, path: str, **more: Any) -> dict[str, Any]:
         try:
             response = self._http.request(method, self._url + path, **more)

@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from plb_ray.simulation.events import packaged_events, within
+from plb_ray.simulation.events import packaged_events
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -48,7 +48,7 @@ def told_stage(console: Console, stage: Stage, options: DemoOptions) -> None:
     )
     if options.trace is None:
         end_s = stage.start_s + stage.bins * stage.trace.step_s
-        for event in within(packaged_events(), stage.start_s - DAY_S, end_s + DAY_S):
+        for event in packaged_events().for_span(stage.start_s - DAY_S, end_s + DAY_S).events:
             console.print(f"calendar: {event.name}, {datetime.fromtimestamp(event.start_s, UTC):%Y-%m-%d}")
 
 

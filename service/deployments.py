@@ -26,9 +26,11 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from plb_ray.control.views import BalancerStatus, Decision
+    from plb_ray.domain.events import CalendarChange, Event, EventCalendar
     from plb_ray.domain.mapping import Mapping
     from plb_ray.domain.migration import MigrationRecord, MigrationRequest
     from plb_ray.domain.rates import OrderParamForecast
+    from plb_ray.domain.samples import PushOutcome, SampleBatch
 
 APP_NAME = "plb"
 READ_TIMEOUT_S = 5.0
@@ -42,7 +44,8 @@ class RayBalancer:
     """The `Balancer` port over a named control actor that has `ask(method, *args)`.
 
     Errors of the loop come out as they were raised there. An actor that is dead, restarting or silent is a
-    `ControlUnavailableError` when asked for something, and an `OutcomeUnknownError` when a migration was under way to it.
+    `ControlUnavailableError` when asked for something, and an `OutcomeUnknownError` when a migration or a change of events
+    was under way to it.
     """
 
     def __init__(self, actor_name: str, namespace: str, read_timeout_s: float = READ_TIMEOUT_S) -> None:
@@ -62,6 +65,11 @@ class RayBalancer:
     async def history(self, order_param: str, steps: int) -> tuple[tuple[float, float], ...]:
         """See `Balancer`."""
         return cast("tuple[tuple[float, float], ...]", await self._ask("history", order_param, steps))
+
+    async def push_samples(self, batch: SampleBatch) -> PushOutcome:
+        """See `Balancer`."""
+        doing = "while samples were being pushed; repeat the request, what was taken already changes nothing"
+        return cast("PushOutcome", await self._act("push_samples", batch, doing=doing))
 
     async def mapping(self) -> Mapping:
         """See `Balancer`."""
@@ -96,6 +104,20 @@ class RayBalancer:
         """See `Balancer`."""
         doing = f"while migration {request.request_id!r} was being started; repeat the request with the same id"
         return cast("MigrationRecord", await self._act("migrate", request, doing=doing))
+
+    async def events(self) -> EventCalendar:
+        """See `Balancer`."""
+        return cast("EventCalendar", await self._ask("events"))
+
+    async def put_events(self, events: EventCalendar) -> CalendarChange:
+        """See `Balancer`."""
+        doing = "while events were being put into the calendar; repeat the request"
+        return cast("CalendarChange", await self._act("put_events", events, doing=doing))
+
+    async def remove_event(self, event_id: str) -> Event:
+        """See `Balancer`."""
+        doing = f"while event {event_id!r} was being removed; GET /v1/events tells whether it is gone"
+        return cast("Event", await self._act("remove_event", event_id, doing=doing))
 
     async def _act(self, method: str, argument: Any, *, doing: str) -> Any:
         """Ask for something that changes the world: once it was sent, no answer means that nobody knows the outcome."""

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
-from plb_ray.clock import monotonic_s
+from plb_ray.clock import monotonic_s, wall_time_s
 from plb_ray.errors import BadInputError, PlbError, RetryableError
 from plb_ray.settings import Settings, load_settings
 from service.ports import claim_port
@@ -46,6 +46,7 @@ DISK_MIN_BYTES = 1 << 30
 SYNC_MAX_S = 0.1
 SYNCS = 5
 SHARD_TIMEOUT_S = 2.0
+PROMETHEUS_S = 15 * 60
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,8 @@ def _examine_settings(settings: Settings) -> Iterator[Finding]:
         yield _finding("queue", partial(check_connection, queue.target))
     for shard in queue.shards:
         yield _finding(f"shard {shard.shard_id}", partial(check_shard, shard))
+    if settings.history.prometheus.url:
+        yield _finding("prometheus", partial(check_prometheus, settings, wall_time_s()))
 
 
 def _finding(name: str, check: Callable[[], str]) -> Finding:
@@ -234,3 +237,24 @@ async def _describe(address: ShardAddress) -> str:
     finally:
         await client.close()
     return f"answers at {address.endpoint}, {shard.capacity.cpu_cores:g} cores"
+
+
+def check_prometheus(settings: Settings, now_s: float) -> str:
+    """Return what the history's query finds over the last quarter of an hour."""
+    return asyncio.run(_query(settings, now_s))
+
+
+async def _query(settings: Settings, now_s: float) -> str:
+    from plb_ray.ingest.prometheus import PrometheusQuery, PrometheusSource  # noqa: PLC0415  imports httpx
+
+    asked, step_s = settings.history.prometheus, settings.balancer.step_s
+    source = PrometheusSource(PrometheusQuery.of(asked, step_s))
+    try:
+        end_s = int(now_s // step_s) * step_s
+        page = await source.read(end_s - max(1, PROMETHEUS_S // step_s) * step_s, end_s)
+    finally:
+        await source.close()
+    names = {series.order_param for series in page.batch.series}
+    if not names:
+        return "it answers, but the query gives nothing now; check history.prometheus.query"
+    return f"it answers with {len(names)} order params, for example {min(names)!r}"

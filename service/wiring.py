@@ -19,11 +19,16 @@ from optimizer.planner import CompositePlanner
 from plb_ray.clock import ScaledClock, WallClock, wall_time_s
 from plb_ray.control.loop import ControlLoop, Parts, Surroundings
 from plb_ray.control.migration_meter import MigrationMeter
+from plb_ray.errors import NotReadyError
 from plb_ray.history.store import HistoryLimits, HistoryStore
+from plb_ray.ingest.calendar_store import CalendarStore
+from plb_ray.ingest.follower import Follower, Pace
+from plb_ray.ingest.prometheus import PrometheusQuery, PrometheusSource
 from plb_ray.journal.journal import open_journal
 from plb_ray.journal.retention import Retention, keep_pruned
 from plb_ray.migration.settings import MigrationSettings
 from plb_ray.queues.coordinator import Coordinator, CoordinatorSettings
+from plb_ray.rpc.history import HistoryServicer
 from plb_ray.rpc.queue_client import QueueClient
 from plb_ray.rpc.queue_control import QueueControlServicer
 from plb_ray.rpc.server import start_server
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
 
     from plb_ray.clock import Clock
     from plb_ray.control.ports import ForecasterPool, Queue
+    from plb_ray.domain.samples import PushOutcome, SampleBatch
     from plb_ray.journal.journal import Journal
     from plb_ray.settings import Settings, ShardAddress
 
@@ -110,14 +116,16 @@ async def build_balancer(spec: BalancerSpec) -> Runtime:
         await held.enter_async_context(_pruned(journal, settings))
         history = open_history(settings)
         held.callback(history.close)
-        queue, endpoint = await _queue(spec, journal, held)
+        samples = _SamplesDoor()
+        queue, endpoint = await _queue(spec, journal, samples, held)
         clock: Clock = WallClock()
         if spec.replay is not None:
             scaled = spec.replay.clock()
             clock, queue = scaled, ScaledQueue(queue, scaled)
         pool, lookback_s = forecaster_pool(settings, on_ray=spec.on_ray)
         held.push_async_callback(pool.close)
-        parts = Parts(queue, pool, CompositePlanner(), PlanVerifier(), history, journal.decisions, clock, meter)
+        events = CalendarStore(settings.state_dir)
+        parts = Parts(queue, pool, CompositePlanner(), PlanVerifier(), history, journal.decisions, clock, events, meter)
         surroundings = Surroundings(
             queue_endpoint=endpoint,
             lookback_steps=lookback_s // settings.balancer.step_s,
@@ -125,7 +133,10 @@ async def build_balancer(spec: BalancerSpec) -> Runtime:
             min_history_steps=settings.forecast.min_history_steps,
             restarts=journal.takeovers,
         )
-        return Runtime(ControlLoop(parts, settings.balancer, surroundings), held.pop_all())
+        loop = samples.loop = ControlLoop(parts, settings.balancer, surroundings)
+        if settings.history.prometheus.url:
+            await held.enter_async_context(_followed(settings, loop, clock))
+        return Runtime(loop, held.pop_all())
 
 
 @asynccontextmanager
@@ -141,6 +152,22 @@ async def _pruned(journal: Journal, settings: Settings) -> AsyncIterator[None]:
         await asyncio.wait({pruning})
 
 
+@asynccontextmanager
+async def _followed(settings: Settings, loop: ControlLoop, clock: Clock) -> AsyncIterator[None]:
+    """Bring what Prometheus has into the history, again and again, while the block runs."""
+    asked, step_s = settings.history.prometheus, settings.balancer.step_s
+    source = PrometheusSource(PrometheusQuery.of(asked, step_s))
+    pace = Pace(step_s, asked.every_s, asked.backfill_days * DAY_S)
+    follower = Follower(source, loop.push_samples, loop.note_source_error, clock, pace)
+    following = asyncio.create_task(follower.run(), name="follow Prometheus")
+    try:
+        yield
+    finally:
+        following.cancel()
+        await asyncio.wait({following})
+        await source.close()
+
+
 def open_history(settings: Settings) -> HistoryStore:
     """Open the history of a state folder, with the retention that is set.
 
@@ -151,7 +178,19 @@ def open_history(settings: Settings) -> HistoryStore:
     return HistoryStore.open(settings.state_dir / "history", settings.balancer.step_s, limits)
 
 
-async def _queue(spec: BalancerSpec, journal: Journal, held: AsyncExitStack) -> tuple[Queue, str]:
+class _SamplesDoor:
+    """Lets pushed samples through to the control loop, which is built after the server that they come by."""
+
+    loop: ControlLoop | None = None
+
+    async def take(self, batch: SampleBatch) -> PushOutcome:
+        """See `Balancer.push_samples`. Raises NotReadyError while there is no loop yet."""
+        if self.loop is None:
+            raise NotReadyError("the control loop is starting; push again in a moment")
+        return await self.loop.push_samples(batch)
+
+
+async def _queue(spec: BalancerSpec, journal: Journal, samples: _SamplesDoor, held: AsyncExitStack) -> tuple[Queue, str]:
     """Return the queue system and where its QueueControl listens; embedded shards are fronted by a coordinator here."""
     settings = spec.settings
     if settings.queue.kind == "grpc":
@@ -169,7 +208,8 @@ async def _queue(spec: BalancerSpec, journal: Journal, held: AsyncExitStack) -> 
     held.push_async_callback(coordinator.close)
     await coordinator.start()
     await coordinator.ensure(spec.order_params)
-    server = await start_server(settings.queue.listen, {"QueueControl": QueueControlServicer(coordinator)}, "QueueControl")
+    servicers = {"QueueControl": QueueControlServicer(coordinator), "History": HistoryServicer(samples.take)}
+    server = await start_server(settings.queue.listen, servicers, "QueueControl")
     held.push_async_callback(server.stop)
     return coordinator, server.endpoint
 

@@ -25,25 +25,31 @@ from plb_ray.control.mover import Mover
 from plb_ray.control.observation import Observation, Observer
 from plb_ray.control.pictures import shard_views
 from plb_ray.control.stating import plan_problem
-from plb_ray.control.views import Admission, AdmittedMove, BalancerStatus, Decision, Mode, ShardView
+from plb_ray.control.views import Admission, AdmittedMove, BalancerStatus, Decision, HistoryView, Mode, ShardView
 from plb_ray.domain.migration import MigrationStep
 from plb_ray.domain.plan import Plan, PlanStatus
 from plb_ray.domain.rates import Forecast, medium_horizon, short_horizon
+from plb_ray.domain.samples import PushOutcome
 from plb_ray.errors import NoForecastError, PermanentError, PlbError, UnknownMigrationError, UnknownOrderParamError
 from plb_ray.estimate.load import estimate_load
+from plb_ray.history.samples import to_cells
 
 if TYPE_CHECKING:
     from plb_ray.clock import Clock
-    from plb_ray.control.ports import DecisionLog, ForecasterPool, PlanChecker, Planner, Queue
+    from plb_ray.control.ports import DecisionLog, EventStore, ForecasterPool, PlanChecker, Planner, Queue
+    from plb_ray.domain.events import CalendarChange, Event, EventCalendar
     from plb_ray.domain.load import LoadEstimate
     from plb_ray.domain.mapping import Mapping
     from plb_ray.domain.migration import MigrationRecord, MigrationRequest
     from plb_ray.domain.rates import OrderParamForecast
+    from plb_ray.domain.samples import SampleBatch
     from plb_ray.history.store import HistoryStore
     from plb_ray.settings import BalancerSettings
 
 LOG = logging.getLogger("plb.control")
 RECENT_MIGRATIONS = 1000
+CLOCKS_DIFFER_S = 5.0  # of those who push; a step of theirs may end a little before ours
+CELLS_AT_ONCE = 2000  # a few milliseconds of the event loop, which migrations share
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Parts:
     history: HistoryStore
     decisions: DecisionLog
     clock: Clock
+    events: EventStore
     meter: MigrationMeter = field(default_factory=lambda: MigrationMeter(wall_time_s))
 
 
@@ -106,6 +113,9 @@ class ControlLoop:
         self._moving: dict[str, str] = {}
         self._mover = Mover(parts.queue, settings.migrations_in_flight, parts.meter.note)
         self._trained_at_s: float | None = None
+        self._window_lock = asyncio.Lock()  # no push while a thread copies the history's window
+        self._pushed = PushOutcome()
+        self._source_error = ""
 
     async def run(self) -> None:
         """Tick at every step boundary until cancelled; the first tick is at once."""
@@ -178,7 +188,8 @@ class ControlLoop:
             self._trained_at_s = now_s
         if self._trained_at_s is None or now_s - self._trained_at_s >= self._surroundings.retrain_every_s:
             self._trained_at_s = now_s
-            history = await asyncio.to_thread(self._parts.history.window, None)
+            async with self._window_lock:
+                history = await asyncio.to_thread(self._parts.history.window, None)
             self._parts.pool.start_training(history, self._horizons)
 
     async def _foresee(self, seen: Observation) -> Outlook | None:
@@ -239,6 +250,7 @@ class ControlLoop:
             last_error=self._last_error or self._mover.last_error,
             restarts=self._surroundings.restarts,
             totals=self._parts.meter.totals(),
+            history=self._history_view(),
         )
 
     async def forecast(self, order_param: str, horizon: str) -> OrderParamForecast:
@@ -257,6 +269,21 @@ class ControlLoop:
         recent = self._seen.history.rows((order_param,)).last(steps)
         starts_s = recent.start_s + recent.step_s * np.arange(recent.messages_per_s.shape[1])
         return tuple(zip(starts_s.astype(float).tolist(), recent.messages_per_s[0].astype(float).tolist(), strict=True))
+
+    async def push_samples(self, batch: SampleBatch) -> PushOutcome:
+        """See `Balancer`. Works in pieces, so that neither the tick nor a migration waits for a large batch."""
+        history, until_s = self._parts.history, self._parts.clock.now_s() + CLOCKS_DIFFER_S
+        cells, outcome = await asyncio.to_thread(to_cells, batch, history.step_s, until_s)
+        for piece in cells.pieces(CELLS_AT_ONCE):
+            async with self._window_lock:
+                outcome = outcome.plus(history.push(piece))
+            await asyncio.sleep(0)
+        self._pushed = self._pushed.plus(outcome)
+        return outcome
+
+    def note_source_error(self, why: str) -> None:
+        """Remember why samples could not be fetched, to be shown; empty if they could."""
+        self._source_error = why
 
     async def mapping(self) -> Mapping:
         """See `Balancer`."""
@@ -299,6 +326,23 @@ class ControlLoop:
         """See `Balancer`."""
         following = self._parts.queue.migrate(request)
         return await anext(following)
+
+    async def events(self) -> EventCalendar:
+        """See `Balancer`."""
+        return await asyncio.to_thread(self._parts.events.read)
+
+    async def put_events(self, events: EventCalendar) -> CalendarChange:
+        """See `Balancer`."""
+        return await asyncio.to_thread(self._parts.events.put, events)
+
+    async def remove_event(self, event_id: str) -> Event:
+        """See `Balancer`."""
+        return await asyncio.to_thread(self._parts.events.remove, event_id)
+
+    def _history_view(self) -> HistoryView:
+        history = self._parts.history
+        names = len(history.order_params)
+        return HistoryView(history.step_s, history.steps, history.end_s, names, self._pushed, self._source_error)
 
     def _shard_views(self) -> tuple[ShardView, ...]:
         seen = self._seen

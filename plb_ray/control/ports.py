@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable
     from pathlib import Path
 
+    from plb_ray.domain.events import CalendarChange, Event, EventCalendar
     from plb_ray.domain.load import LoadSnapshot, Shard
     from plb_ray.domain.mapping import Mapping
     from plb_ray.domain.migration import MigrationRecord, MigrationRequest
@@ -149,6 +150,22 @@ class PlanChecker(Protocol):
     """
 
     def check(self, problem: PlanProblem, plan: Plan) -> tuple[str, ...]: ...
+
+
+class EventStore(Protocol):
+    """The event calendar, kept. Synchronous and blocks on the disk; called off the event loop."""
+
+    def read(self) -> EventCalendar:
+        """Return the calendar as it is now. Raises BadInputError if it is damaged."""
+        ...
+
+    def put(self, events: EventCalendar) -> CalendarChange:
+        """Add events, or replace those with the same ids; durable on return. A repeat changes nothing."""
+        ...
+
+    def remove(self, event_id: str) -> Event:
+        """Take one event out and return it; durable on return. Raises UnknownEventError."""
+        ...
 
 
 class DecisionLog(Protocol):

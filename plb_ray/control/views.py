@@ -10,14 +10,17 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
 from plb_ray.control.migration_meter import MigrationTotals
+from plb_ray.domain.samples import PushOutcome
 
 if TYPE_CHECKING:
     from plb_ray.control.ports import TrainingStatus
+    from plb_ray.domain.events import CalendarChange, Event, EventCalendar
     from plb_ray.domain.load import ResourceVector
     from plb_ray.domain.mapping import Mapping
     from plb_ray.domain.migration import MigrationRecord, MigrationRequest
     from plb_ray.domain.plan import Move, Plan
     from plb_ray.domain.rates import OrderParamForecast
+    from plb_ray.domain.samples import SampleBatch
 
 
 class Mode(StrEnum):
@@ -105,6 +108,27 @@ class ShardView:
 
 
 @dataclass(frozen=True)
+class HistoryView:
+    """The observed rates that are in memory, and what others have told.
+
+    Attributes:
+        step_s: length of a step.
+        steps: how many there are.
+        end_s: end of the last one; None while there is none.
+        order_params: how many were ever seen.
+        pushed: what became of pushed samples since the control loop's process started.
+        source_error: why samples could not be fetched the last time; empty if they could.
+    """
+
+    step_s: int = 60
+    steps: int = 0
+    end_s: int | None = None
+    order_params: int = 0
+    pushed: PushOutcome = field(default_factory=PushOutcome)
+    source_error: str = ""
+
+
+@dataclass(frozen=True)
 class BalancerStatus:
     """The whole at a glance.
 
@@ -134,6 +158,7 @@ class BalancerStatus:
     last_error: str = ""
     restarts: int = 0
     totals: MigrationTotals = field(default_factory=MigrationTotals)
+    history: HistoryView = field(default_factory=HistoryView)
 
 
 class Balancer(Protocol):
@@ -150,6 +175,14 @@ class Balancer(Protocol):
 
     async def history(self, order_param: str, steps: int) -> tuple[tuple[float, float], ...]:
         """Return the last observed (start_s, messages_per_s) of one order param. Raises UnknownOrderParamError."""
+        ...
+
+    async def push_samples(self, batch: SampleBatch) -> PushOutcome:
+        """Take samples of arrivals into the history; kept on return. Samples that are known already change nothing.
+
+        Raises:
+            BadInputError: the history's steps do not start at multiples of their length.
+        """
         ...
 
     async def mapping(self) -> Mapping: ...
@@ -182,4 +215,13 @@ class Balancer(Protocol):
         Raises:
             UnknownOrderParamError, UnknownShardError, MigrationConflictError, TooManyMigrationsError.
         """
+        ...
+
+    async def events(self) -> EventCalendar: ...
+    async def put_events(self, events: EventCalendar) -> CalendarChange:
+        """Add events to the calendar, or replace those with the same ids; kept on return. A repeat changes nothing."""
+        ...
+
+    async def remove_event(self, event_id: str) -> Event:
+        """Take one event out of the calendar and return it. Raises UnknownEventError."""
         ...

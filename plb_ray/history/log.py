@@ -3,8 +3,9 @@
     log/00000007.jsonl      closed: its steps are being committed; deleted when they are
     log/00000008.jsonl      open: new steps go here
 
-Lines reach the operating system before `write` returns and are not forced to disk: a power cut may cost the steps since the
-last commit. A line that was torn by a crash is skipped.
+A line is `[start_s, {order param: messages_per_s}]`, of pushed cells with their revision as a third item. Lines reach the
+operating system before `write` returns and are not forced to disk: a power cut may cost the steps since the last commit. A
+line that was torn by a crash, or is just being written, is skipped.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING
 from plb_ray.history.table import Step
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 
@@ -28,14 +30,15 @@ class StepLog:
         self._number = max((int(path.stem) for path in folder.glob("*.jsonl")), default=0) + 1
         self._file = self._open()
 
-    def write(self, step: Step) -> None:
-        """Append one step."""
-        line = json.dumps([step.start_s, dict(step.messages_per_s)], separators=(",", ":")) + "\n"
-        os.write(self._file, line.encode())
+    def write(self, steps: Sequence[Step]) -> None:
+        """Append steps, all at once."""
+        left = memoryview("".join(_line(step) for step in steps).encode())
+        while left:
+            left = left[os.write(self._file, left) :]
 
     def read(self) -> list[Step]:
         """Return all steps of all files, oldest first."""
-        return [step for path in sorted(self._folder.glob("*.jsonl")) for step in _steps(path)]
+        return read_log(self._folder)
 
     def rotate(self) -> int:
         """Start a new file; returns the number of the one that is now closed."""
@@ -60,12 +63,29 @@ class StepLog:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
 
 
+def read_log(folder: Path) -> list[Step]:
+    """Return all steps of all files, oldest first. Needs no lock: what is deleted meanwhile is in the table already."""
+    return [step for path in sorted(folder.glob("*.jsonl")) for step in _steps(path)]
+
+
+def _line(step: Step) -> str:
+    fields: list[object] = [step.start_s, dict(step.messages_per_s)]
+    if step.revision:
+        fields.append(step.revision)
+    return json.dumps(fields, separators=(",", ":")) + "\n"
+
+
 def _steps(path: Path) -> list[Step]:
-    steps = []
-    for line in path.read_bytes().splitlines():
-        try:
-            start_s, rates = json.loads(line)
-        except ValueError:  # torn by a crash
-            continue
-        steps.append(Step(int(start_s), {name: float(rate) for name, rate in rates.items()}))
-    return steps
+    try:
+        lines = path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    return [step for line in lines if (step := _step(line)) is not None]
+
+
+def _step(line: bytes) -> Step | None:
+    try:
+        start_s, rates, *revision = json.loads(line)
+    except ValueError:  # torn
+        return None
+    return Step(int(start_s), {name: float(rate) for name, rate in rates.items()}, *revision)

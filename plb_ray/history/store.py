@@ -3,9 +3,10 @@
     append --> window (at once) --> log (at once, survives SIGKILL) --> table (every `commit_steps`, in a background thread)
     open   <-- window <---------------- log <-------------------------- table
 
-`append` costs a fraction of a millisecond; the commit, its compaction and retention run off the caller's thread. A crash
-between commit and deleting the log leaves steps in both; opening finds them in the window already and drops them.
-One process may have a store open at a time (the control loop, which holds the journal's lock).
+What others bring (`push`) takes the same way, cell by cell, under a revision that counts such calls. `append` costs a
+fraction of a millisecond; the commit, its compaction and retention run off the caller's thread. A crash between commit and
+deleting the log leaves steps in both; opening drops them. One process may have a store open at a time (the control loop,
+which holds the journal's lock); any number may read it meanwhile (`plb_ray.history.reader`).
 """
 
 from __future__ import annotations
@@ -18,16 +19,21 @@ from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
+from plb_ray.domain.samples import PushOutcome
 from plb_ray.errors import BadInputError
 from plb_ray.history.log import StepLog
+from plb_ray.history.replay import replay
 from plb_ray.history.table import Step, StepTable
-from plb_ray.history.window import Arrival, StepWindow
+from plb_ray.history.window import Arrival, Fate, StepWindow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from plb_ray.domain.rates import RateHistory
+    from plb_ray.history.samples import Cells
 
 LOG = logging.getLogger("plb.history")
 
@@ -38,7 +44,7 @@ class HistoryLimits:
 
     Attributes:
         keep_s: age at which steps leave the table, > 0.
-        hot_steps: most steps in memory, >= 1; 60,000 steps of 224 order params are 54 MB.
+        hot_steps: most steps in memory, >= 1; 60,000 steps of 224 order params are 67 MB.
         commit_steps: steps per commit, >= 1; each commit is a file and costs some 10 ms of a background thread.
         compact_commits: commits between two compactions, >= 1.
     """
@@ -68,6 +74,7 @@ class HistoryStore:
         self._log = log
         self._window = window
         self._limits = limits
+        self._revision = 0
         self._pending: list[Step] = []
         self._lock = Lock()  # guards _pending and the log's files
         self._commits = 0
@@ -86,12 +93,10 @@ class HistoryStore:
         folder.mkdir(parents=True, exist_ok=True)
         _check_step(folder / "step_s", step_s)
         table, log, window = StepTable(folder / "steps"), StepLog(folder / "log"), StepWindow(step_s, limits.hot_steps)
-        stored = table.read()
-        window.load(stored.starts_s, stored.names, stored.rates)
+        stored, logged = table.read(), log.read()
         store = cls(table, log, window, limits)
-        for step in log.read():
-            if window.put(step.start_s, step.messages_per_s) in (Arrival.NEW, Arrival.LATE):
-                store._pending.append(step)
+        store._pending = replay(window, stored, logged)
+        store._revision = max([stored.revision, *(step.revision for step in logged)])
         return store
 
     @property
@@ -111,12 +116,12 @@ class HistoryStore:
 
     @property
     def gap_steps(self) -> int:
-        """Steps in memory that were not observed and repeat the last value."""
+        """Steps in memory of which nothing is known, and that repeat the last values."""
         return self._window.gap_steps
 
     @property
     def arrivals(self) -> dict[Arrival, int]:
-        """How many steps came in since opening, by what became of them."""
+        """How many steps were appended since opening, by what became of them."""
         return dict(self._window.arrivals)
 
     def window(self, steps: int | None = None) -> RateHistory:
@@ -134,12 +139,21 @@ class HistoryStore:
         if arrival in (Arrival.NEW, Arrival.LATE):
             new = set(self._window.order_params[known:])
             step = Step(start_s, {name: rate for name, rate in messages_per_s.items() if rate > 0 or name in new})
-            with self._lock:
-                self._log.write(step)
-                self._pending.append(step)
-            if len(self._pending) >= self._limits.commit_steps:
-                self._commit_in_background()
+            self._keep([step])
         return arrival
+
+    def push(self, cells: Cells) -> PushOutcome:
+        """Take pushed cells in; safe against SIGKILL when it returns. Again changes nothing. See `window` for the rules.
+
+        Raises:
+            BadInputError: a step does not lie on the grid; then nothing was taken.
+        """
+        fates = self._window.push(cells)
+        kept = (fates != Fate.DUPLICATE) & (fates != Fate.TOO_LATE)
+        if kept.any():
+            self._revision += 1
+            self._keep(_rows(cells, kept, self._revision))
+        return _outcome(fates)
 
     def import_history(self, history: RateHistory) -> int:
         """Take a whole history in, in one commit; steps that are known already are left out.
@@ -151,19 +165,15 @@ class HistoryStore:
             BadInputError: its steps have another length or lie on another grid, or a rate is negative or not finite.
         """
         self._check_import(history)
-        steps = history.messages_per_s.shape[1]
-        starts_s = range(history.start_s, history.end_s, self.step_s)
-        new = np.array([not self._window.knows(start_s) for start_s in starts_s], dtype=np.bool_)
-        if not steps or not new.any():
-            return 0
-        self._table.append_history(history, new)
-        if len(self._window):
-            rates = history.messages_per_s.T
-            for at in np.flatnonzero(new).tolist():
-                self._window.put(starts_s[at], dict(zip(history.order_params, rates[at].tolist(), strict=True)))
-        else:
-            starts = np.array(starts_s, dtype=np.int64)
-            self._window.load(starts, history.order_params, history.messages_per_s.T.astype(np.float32))
+        self.commit()
+        starts_s = np.arange(history.start_s, history.end_s, self.step_s, dtype=np.int64)
+        new = ~np.isin(starts_s, self._observed_starts_s())
+        if new.any():
+            self._table.append_history(history, new)
+            window = StepWindow(self.step_s, self._limits.hot_steps)
+            self._pending = replay(window, self._table.read(), self._pending)
+            window.arrivals = self._window.arrivals
+            self._window = window
         return int(new.sum())
 
     def commit(self) -> None:
@@ -182,13 +192,24 @@ class HistoryStore:
         self._worker.shutdown()
         self._log.close()
 
+    def _keep(self, steps: list[Step]) -> None:
+        """Write steps to the log, and have them committed when there are enough."""
+        with self._lock:
+            self._log.write(steps)
+            self._pending.extend(steps)
+        if len(self._pending) >= self._limits.commit_steps:
+            self._commit_in_background()
+
+    def _observed_starts_s(self) -> NDArray[np.int64]:
+        pending = [step.start_s for step in self._pending if not step.revision]
+        return np.concatenate([self._table.observed_starts_s(), np.array(pending, dtype=np.int64)])
+
     def _check_import(self, history: RateHistory) -> None:
         if history.step_s != self.step_s:
             raise BadInputError(
                 f"history: the steps to import are {history.step_s} s long, the store's {self.step_s} s; convert them first"
             )
-        end_s = self._window.end_s
-        if end_s is not None and (history.start_s - end_s) % self.step_s:
+        if (history.start_s - (self._window.end_s or 0)) % self.step_s:
             raise BadInputError(f"history: the steps to import start at {history.start_s}, off the store's grid")
         if not (np.isfinite(history.messages_per_s).all() and (history.messages_per_s >= 0).all()):
             raise BadInputError("history: a rate to import is negative or not finite")
@@ -217,7 +238,7 @@ class HistoryStore:
         self._commits += 1
         self.commit_error = ""
         if self._commits % self._limits.compact_commits == 0:
-            self._maintain(int(steps[-1].start_s - self._limits.keep_s))
+            self._maintain(int(max(step.start_s for step in steps) - self._limits.keep_s))
 
     def _maintain(self, keep_from_s: int) -> None:
         try:
@@ -228,6 +249,26 @@ class HistoryStore:
     def _note_failure(self, what: str, error: Exception) -> None:
         self.commit_error = f"{what}: {type(error).__name__}: {error}"
         LOG.warning("history: %s failed, nothing is lost: %s", what, error)
+
+
+def _outcome(fates: NDArray[np.int8]) -> PushOutcome:
+    counts = np.bincount(fates, minlength=len(Fate)).tolist()
+    return PushOutcome(
+        new=counts[Fate.NEW],
+        late=counts[Fate.LATE],
+        duplicate=counts[Fate.DUPLICATE],
+        replaced=counts[Fate.REPLACED],
+        too_late=counts[Fate.TOO_LATE],
+    )
+
+
+def _rows(cells: Cells, kept: NDArray[np.bool_], revision: int) -> list[Step]:
+    """Return those cells that are `kept` (N,), a row per step."""
+    rates: dict[int, dict[str, float]] = {}
+    chosen = zip(cells.starts_s[kept].tolist(), cells.columns[kept].tolist(), cells.rates[kept].tolist(), strict=True)
+    for start_s, column, rate in chosen:
+        rates.setdefault(start_s, {})[cells.names[column]] = rate
+    return [Step(start_s, of_step, revision) for start_s, of_step in rates.items()]
 
 
 def _check_step(path: Path, step_s: int) -> None:

@@ -5,9 +5,13 @@ One row per step, so that a step is stored whole or not at all, and readers see 
     start_s         int64           start of the step
     order_params    list<string>    those with arrivals in the step, and those that are new in it
     messages_per_s  list<float>     their rates
+    revision        int64           0 or null: the step as it was observed, whole. Higher: cells that were pushed, by the
+                                    order in which they came; zeros are named, and what is not named is not known
 
-Rates of 0 are left out: most order params are idle most of the time. Other programs read it with any Delta reader
-(`unnest(order_params), unnest(messages_per_s)` in DuckDB), also while it is being written.
+Nothing is ever changed in place: of one order param in one step the row with the highest revision counts. In rows of
+revision 0 rates of 0 are left out, since most order params are idle most of the time. Other programs read it with any Delta
+reader, also while it is being written (in DuckDB `unnest(order_params), unnest(messages_per_s)`, then of each order param
+and step `arg_max(rate, revision)`).
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from deltalake import DeltaTable, write_deltalake
 
 if TYPE_CHECKING:
@@ -32,6 +37,7 @@ SCHEMA = pa.schema(
         pa.field("start_s", pa.int64(), nullable=False),
         pa.field("order_params", pa.list_(pa.string()), nullable=False),
         pa.field("messages_per_s", pa.list_(pa.float32()), nullable=False),
+        pa.field("revision", pa.int64(), nullable=True),  # tables of version 0.1.0 do not have it
     ]
 )
 READERS_HAVE_HOURS = 1  # how long a reader may hold on to files that compaction has replaced
@@ -39,19 +45,39 @@ READERS_HAVE_HOURS = 1  # how long a reader may hold on to files that compaction
 
 @dataclass(frozen=True)
 class Step:
-    """One closed step: rates by order param; those that are not named had no arrivals."""
+    """One closed step, or cells of it that were pushed.
+
+    Attributes:
+        start_s: start of the step.
+        messages_per_s: rates by order param.
+        revision: 0 for the step as it was observed: who is not named had no arrivals. Above 0 for pushed cells: who is not
+            named is not known; of two rows for the same cell the one with the higher revision counts.
+    """
 
     start_s: int
     messages_per_s: Mapping[str, float]
+    revision: int = 0
 
 
 @dataclass(frozen=True, eq=False)
 class StoredSteps:
-    """What a table holds, ready for a window: (T,) ascending starts, K names, (T, K) rates."""
+    """What a table holds, ready for a window.
+
+    Attributes:
+        starts_s: (T,) ascending.
+        names: (K,) in the order of their first step.
+        rates: (T, K).
+        observed: (T,) whether the step was observed as a whole.
+        pushed: (T, K) which cells were pushed.
+        revision: the highest there is.
+    """
 
     starts_s: NDArray[np.int64]
     names: tuple[str, ...]
     rates: NDArray[np.float32]
+    observed: NDArray[np.bool_]
+    pushed: NDArray[np.bool_]
+    revision: int
 
 
 class StepTable:
@@ -64,7 +90,8 @@ class StepTable:
         """Commit steps in one transaction."""
         names = [list(step.messages_per_s) for step in steps]
         rates = [list(step.messages_per_s.values()) for step in steps]
-        self._write([pa.array([step.start_s for step in steps], pa.int64()), names, rates])
+        revisions = pa.array([step.revision for step in steps], pa.int64())
+        self._write([pa.array([step.start_s for step in steps], pa.int64()), names, rates, revisions])
 
     def append_history(self, history: RateHistory, chosen: NDArray[np.bool_]) -> None:
         """Commit those steps of a history that are `chosen` (T,), in one transaction; all its names go with the first."""
@@ -80,17 +107,25 @@ class StepTable:
                 pa.array(starts_s),
                 pa.ListArray.from_arrays(offsets, order_params.cast(pa.string())),
                 pa.ListArray.from_arrays(offsets, pa.array(rates[named])),
+                pa.array(np.zeros(starts_s.size, dtype=np.int64)),
             ]
         )
 
-    def read(self) -> StoredSteps:
-        """Return all that is stored, names in the order of their first step; of a step stored twice only one."""
+    def read(self, since_s: int | None = None) -> StoredSteps:
+        """Return what is stored of steps that start at `since_s` or later (None: all). Needs no lock; sees whole commits."""
         if not DeltaTable.is_deltatable(self._uri):
-            return StoredSteps(np.zeros(0, np.int64), (), np.zeros((0, 0), np.float32))
-        stored = DeltaTable(self._uri).to_pyarrow_table().sort_by("start_s").combine_chunks()
-        every = np.asarray(stored["start_s"].to_numpy(), dtype=np.int64)
-        starts_s, row_of = np.unique(every, return_inverse=True)
-        return _dense(stored, starts_s, row_of)
+            return _dense(SCHEMA.empty_table())
+        filters = None if since_s is None else [("start_s", ">=", since_s)]
+        return _dense(_with_revisions(DeltaTable(self._uri).to_pyarrow_table(filters=filters)))
+
+    def observed_starts_s(self) -> NDArray[np.int64]:
+        """Return the starts of the steps that were observed as a whole, without reading their rates."""
+        if not DeltaTable.is_deltatable(self._uri):
+            return np.zeros(0, dtype=np.int64)
+        table = DeltaTable(self._uri)
+        there = [field.name for field in table.schema().fields if field.name in ("start_s", "revision")]
+        stored = _with_revisions(table.to_pyarrow_table(columns=there))
+        return np.unique(stored["start_s"].to_numpy()[stored["revision"].to_numpy() == 0])
 
     def maintain(self, keep_from_s: int) -> None:
         """Drop steps that start before `keep_from_s`, merge small files, and delete replaced ones after a grace time."""
@@ -102,19 +137,43 @@ class StepTable:
         table.cleanup_metadata()
 
     def _write(self, columns: list[object]) -> None:
-        write_deltalake(self._uri, pa.table(columns, schema=SCHEMA), mode="append")
+        write_deltalake(self._uri, pa.table(columns, schema=SCHEMA), mode="append", schema_mode="merge")
 
 
-def _dense(stored: pa.Table, starts_s: NDArray[np.int64], row_of: NDArray[np.int64]) -> StoredSteps:
+def _with_revisions(stored: pa.Table) -> pa.Table:
+    """Return rows whose revision is a number, also where they were written without one."""
+    if "revision" not in stored.schema.names:
+        return stored.append_column("revision", pa.array(np.zeros(stored.num_rows, dtype=np.int64)))
+    at = stored.schema.get_field_index("revision")
+    return stored.set_column(at, "revision", pc.fill_null(stored["revision"], 0))
+
+
+def _dense(stored: pa.Table) -> StoredSteps:
+    """Return rows of the table as arrays; of a step that was stored twice as a whole only one counts."""
+    stored = stored.sort_by([("start_s", "ascending"), ("revision", "ascending")]).combine_chunks()
+    revisions = stored["revision"].to_numpy()
+    starts_s, row_of = np.unique(np.asarray(stored["start_s"].to_numpy(), dtype=np.int64), return_inverse=True)
+    whole = revisions == 0
+    first = np.zeros(row_of.size, dtype=np.bool_)
+    first[np.unique(row_of, return_index=True)[1]] = True
+    names, counts, columns, flat = _flat(stored)
+    rates = np.zeros((starts_s.size, len(names)), dtype=np.float32)
+    pushed = np.zeros(rates.shape, dtype=np.bool_)
+    rows = np.repeat(row_of, counts)
+    taken = np.repeat(first | ~whole, counts)
+    rates[rows[taken], columns[taken]] = flat[taken]  # of a cell that is there twice the last one, with the higher revision
+    told = np.repeat(~whole, counts)
+    pushed[rows[told], columns[told]] = True
+    observed = np.zeros(starts_s.size, dtype=np.bool_)
+    observed[row_of[whole]] = True
+    return StoredSteps(starts_s, names, rates, observed, pushed, int(revisions.max(initial=0)))
+
+
+def _flat(stored: pa.Table) -> tuple[tuple[str, ...], NDArray[np.int64], NDArray[np.int64], NDArray[np.float32]]:
+    """Return (K,) names, (rows,) cells in each row, and column and rate of each cell, row after row."""
     lists = stored["order_params"].combine_chunks()
     coded = lists.flatten().dictionary_encode()
     counts = lists.value_lengths().to_numpy(zero_copy_only=False)
-    rates = np.zeros((starts_s.size, len(coded.dictionary)), dtype=np.float32)
-    flat = stored["messages_per_s"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
-    rows = np.repeat(row_of, counts)
     columns = coded.indices.to_numpy(zero_copy_only=False)
-    first = np.zeros(row_of.size, dtype=np.bool_)
-    first[np.unique(row_of, return_index=True)[1]] = True
-    taken = np.repeat(first, counts)
-    rates[rows[taken], columns[taken]] = flat[taken]
-    return StoredSteps(starts_s, tuple(coded.dictionary.to_pylist()), rates)
+    rates = stored["messages_per_s"].combine_chunks().flatten().to_numpy(zero_copy_only=False)
+    return tuple(coded.dictionary.to_pylist()), counts, columns, rates

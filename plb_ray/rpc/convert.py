@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from plb_ray.domain.load import LoadSnapshot, OrderParamLoad, ResourceVector, Shard, ShardLoad
 from plb_ray.domain.mapping import Mapping, Placement
 from plb_ray.domain.migration import MigrationMode, MigrationRecord, MigrationRequest, MigrationStep
+from plb_ray.domain.samples import PushOutcome, SampleBatch, SampleKind, Series
 from plb_ray.migration.ports import CopyProgress, OrderParamState, Ownership, ProducerState, SealRecord, SegmentState
 from plb_ray.rpc.v1 import queue_pb2 as pb
 
@@ -18,6 +21,18 @@ if TYPE_CHECKING:
     from collections.abc import Mapping as Dict
 
 PROTOCOL_VERSION = 1
+_KIND_TO_PB = {SampleKind.RATE: pb.SAMPLE_KIND_RATE, SampleKind.COUNTER: pb.SAMPLE_KIND_COUNTER}
+_KIND_FROM_PB = {theirs: ours for ours, theirs in _KIND_TO_PB.items()}
+_OUTCOME = {
+    "new": "new_cells",
+    "late": "late_cells",
+    "duplicate": "duplicate_cells",
+    "replaced": "replaced_cells",
+    "too_late": "too_late_cells",
+    "refused": "refused_samples",
+    "repeated": "repeated_samples",
+    "resets": "counter_resets",
+}
 
 
 def resources_to_pb(value: ResourceVector) -> pb.Resources:
@@ -257,3 +272,29 @@ def capabilities_to_pb(shard_id: str, capacity: ResourceVector, service_rate_per
         capacity=resources_to_pb(capacity),
         service_rate_per_s=service_rate_per_s,
     )
+
+
+def samples_to_pb(value: SampleBatch) -> pb.PushSamplesRequest:
+    series = [
+        pb.SampleSeries(order_param=each.order_param, at_s=each.at_s.tolist(), values=each.values.tolist())
+        for each in value.series
+    ]
+    return pb.PushSamplesRequest(kind=_KIND_TO_PB[value.kind], series=series)
+
+
+def samples_from_pb(message: pb.PushSamplesRequest) -> SampleBatch:
+    series = tuple(
+        Series(each.order_param, np.array(each.at_s, dtype=np.float64), np.array(each.values, dtype=np.float64))
+        for each in message.series
+    )
+    return SampleBatch(_KIND_FROM_PB.get(message.kind, SampleKind.RATE), series)
+
+
+def push_outcome_to_pb(value: PushOutcome) -> pb.PushSamplesResponse:
+    counts = {theirs: getattr(value, ours) for ours, theirs in _OUTCOME.items()}
+    return pb.PushSamplesResponse(**counts, reasons=value.reasons)
+
+
+def push_outcome_from_pb(message: pb.PushSamplesResponse) -> PushOutcome:
+    counts = {ours: getattr(message, theirs) for ours, theirs in _OUTCOME.items()}
+    return PushOutcome(**counts, reasons=tuple(message.reasons))

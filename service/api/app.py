@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from plb_ray.clock import wall_time_s
-from service.api import health_routes, migration_routes, plan_routes, read_routes
+from service.api import calendar_routes, health_routes, history_routes, migration_routes, plan_routes, read_routes
 from service.api.event_stream import Followers
 from service.api.metrics import Metrics, RequestMetrics
 from service.api.problems import document_problems, install_problem_handlers
@@ -29,6 +29,8 @@ what is wrong, where, and what to do. Where repeating may help there is a `Retry
 TAGS = [
     {"name": "observe", "description": "What is, and what is foreseen. Reading costs the control loop nothing."},
     {"name": "act", "description": "Plans and migrations."},
+    {"name": "events", "description": "What is known ahead: campaigns, matches, holidays, maintenance."},
+    {"name": "history", "description": "Arrival rates that others have observed."},
     {"name": "health", "description": "For orchestrators and monitoring."},
 ]
 
@@ -60,7 +62,10 @@ def create_app(
     app.state.metrics = Metrics()
     app.add_middleware(RequestMetrics, metrics=app.state.metrics)
     install_problem_handlers(app)
-    routers = [routes.router for routes in (read_routes, plan_routes, migration_routes, health_routes)]
+    routers = [
+        routes.router
+        for routes in (read_routes, plan_routes, migration_routes, calendar_routes, history_routes, health_routes)
+    ]
     for router in routers:
         app.include_router(router)
     install_dashboard(app)

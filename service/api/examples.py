@@ -34,6 +34,25 @@ _SHARD = {
     "congestion_at": "2013-11-27T14:10:00Z",
     "error": "",
 }
+PUSHED = {
+    "new": 2,
+    "late": 0,
+    "duplicate": 0,
+    "replaced": 0,
+    "too_late": 0,
+    "refused": 1,
+    "repeated": 0,
+    "resets": 0,
+    "reasons": ["order param 'JFK-LAX', time 2013-11-27T13:40:00+00:00, value -4.0: the value is negative"],
+}
+SAMPLES = {
+    "kind": "rate",
+    "samples": [
+        {"order_param": "JFK-LAX", "at": "2013-11-27T13:40:00Z", "value": -4.0},
+        {"order_param": "JFK-LAX", "at": "2013-11-27T13:50:00Z", "value": 4.7},
+        {"order_param": "tenant/7/orders", "at": 1385560200, "value": 0},
+    ],
+}
 STATUS = {
     "mode": "predictive",
     "ready": True,
@@ -50,6 +69,14 @@ STATUS = {
     "queue_endpoint": "127.0.0.1:7070",
     "last_error": "",
     "restarts": 0,
+    "history": {
+        "step_s": 600,
+        "steps": 47_000,
+        "end": "2013-11-27T14:00:00Z",
+        "order_params": 224,
+        "pushed": {**PUSHED, "refused": 0, "reasons": []},
+        "source_error": "",
+    },
 }
 FORECAST = {
     "order_param": "JFK-LAX",
@@ -158,6 +185,29 @@ START = {
     "request_id": "move-jfk-lax-1",
     "reason": "maintenance",
 }
+EVENT_PUT = {
+    "event_id": "black-friday-2026",
+    "kind": "campaign",
+    "name": "Black Friday",
+    "start": "2026-11-27T05:00:00Z",
+    "end": "2026-11-28T05:00:00Z",
+    "order_params": ["shop-*", "checkout"],
+}
+CALENDAR_EVENT = EVENT_PUT
+CALENDAR = {"items": [CALENDAR_EVENT]}
+CALENDAR_CHANGE = {"added": 1, "changed": 0, "unchanged": 0}
+CALENDAR_FILES = {
+    "text/csv": (
+        "kind,name,start,end,order_params\n"
+        "campaign,Black Friday,2026-11-27T05:00Z,2026-11-28T05:00Z,shop-*;checkout\n"
+        "holiday,Thanksgiving,2026-11-26,,\n"
+    ),
+    "text/calendar": (
+        "BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\nUID:backup\r\nCATEGORIES:maintenance\r\nSUMMARY:Backup\r\n"
+        "DTSTART;TZID=Europe/Berlin:20260105T020000\r\nDURATION:PT1H\r\nRRULE:FREQ=WEEKLY\r\nEND:VEVENT\r\nEND:VCALENDAR\r\n"
+    ),
+    "application/json": json.dumps(CALENDAR),
+}
 READY = {"status": "ready", "shards_answering": 4, "shards": 4}
 METRICS = (
     '# TYPE plb_shard_utilisation_ratio gauge\nplb_shard_utilisation_ratio{resource="cpu_cores",shard="shard-3"} 0.68\n'
@@ -172,12 +222,40 @@ _PROBLEMS: dict[str, tuple[HTTPStatus, str, str, dict[str, Any], str]] = {
         {},
         "The request contradicts itself.",
     ),
+    "off_grid": (
+        HTTPStatus.BAD_REQUEST,
+        "BAD_INPUT",
+        "history: a step starts at 1385560200, which is not on the grid of 600 s steps",
+        {},
+        "The history's steps do not start at multiples of their length; nothing was taken.",
+    ),
     "unknown": (
         HTTPStatus.NOT_FOUND,
         "UNKNOWN_ORDER_PARAM",
         "unknown order param 'JFK-XXX'; `plb status` and GET /v1/allocations list the known ones",
         {},
         "There is no such order param, shard, migration or forecast.",
+    ),
+    "bad_event": (
+        HTTPStatus.BAD_REQUEST,
+        "BAD_INPUT",
+        "event 'cup-final': end: 2026-05-30T18:00:00Z is not after the start, 2026-05-30T20:00:00Z; ...",
+        {},
+        "The event cannot be meant.",
+    ),
+    "bad_calendar": (
+        HTTPStatus.BAD_REQUEST,
+        "BAD_INPUT",
+        "events (body): line 3: start: '27.11.2026' is not a time such as 2014-11-27T09:00:00Z, ...",
+        {},
+        "The calendar cannot be read; nothing was changed.",
+    ),
+    "unknown_event": (
+        HTTPStatus.NOT_FOUND,
+        "UNKNOWN_EVENT",
+        "unknown event 'cup-final'; `plb events list` and GET /v1/events list the known ones",
+        {},
+        "There is no such event.",
     ),
     "conflict": (
         HTTPStatus.CONFLICT,

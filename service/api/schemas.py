@@ -34,7 +34,7 @@ UtcTime = Annotated[datetime, BeforeValidator(_from_seconds)]
 KnownTime = Annotated[datetime | None, BeforeValidator(_if_known)]
 
 
-class _Out(BaseModel):
+class Out(BaseModel):
     """Base of what is answered: read from attributes; a number that JSON does not know becomes null."""
 
     model_config = ConfigDict(
@@ -42,7 +42,7 @@ class _Out(BaseModel):
     )
 
 
-class Resources(_Out):
+class Resources(Out):
     """An amount of each resource."""
 
     cpu_cores: float | None
@@ -50,7 +50,7 @@ class Resources(_Out):
     io_bytes_per_s: float | None = Field(description="null: not limited")
 
 
-class Training(_Out):
+class Training(Out):
     """How far the training of one horizon's networks is."""
 
     horizon: str
@@ -61,7 +61,7 @@ class Training(_Out):
     message: str
 
 
-class Band(_Out):
+class Band(Out):
     """A shard's load to come on one resource, as shares of its capacity; one entry per step."""
 
     starts: list[UtcTime] = Field(validation_alias="starts_s")
@@ -69,7 +69,7 @@ class Band(_Out):
     target: list[float] = Field(description="the quantile that plans are made with, `level` of the status")
 
 
-class Shard(_Out):
+class Shard(Out):
     """One shard now, lately and soon."""
 
     shard_id: str
@@ -90,7 +90,32 @@ class Shard(_Out):
     error: str = Field(description="why the shard does not answer; empty if it does")
 
 
-class Status(_Out):
+class PushResult(Out):
+    """What became of pushed samples. A cell is one order param in one step."""
+
+    new: int = Field(description="cells of steps after the last one that was known")
+    late: int = Field(description="cells of earlier steps that nobody had told yet")
+    duplicate: int = Field(description="cells that say what is known already")
+    replaced: int = Field(description="cells that say something else than before; the later word counts")
+    too_late: int = Field(description="cells of steps older than what is kept in memory; not stored")
+    refused: int = Field(description="samples that make no sense")
+    repeated: int = Field(description="samples with the time of another one of their order param; the last one counts")
+    resets: int = Field(description="how often a counter started anew")
+    reasons: list[str] = Field(description="why samples were refused: the first few")
+
+
+class History(Out):
+    """The observed rates that are in memory, and what others have told."""
+
+    step_s: int
+    steps: int
+    end: UtcTime | None = Field(validation_alias="end_s", description="end of the last step; null while there is none")
+    order_params: int = Field(description="how many were ever seen")
+    pushed: PushResult = Field(description="since the control loop's process started")
+    source_error: str = Field(description="why samples could not be fetched the last time; empty if they could")
+
+
+class Status(Out):
     """The whole at a glance."""
 
     mode: Mode
@@ -108,23 +133,24 @@ class Status(_Out):
     queue_endpoint: str
     last_error: str
     restarts: int = Field(description="how often the control loop took over from a predecessor")
+    history: History
 
 
-class ForecastStep(_Out):
+class ForecastStep(Out):
     """One step of a forecast."""
 
     at: UtcTime
     messages_per_s: list[float] = Field(description="one value per quantile level, ascending")
 
 
-class RatePoint(_Out):
+class RatePoint(Out):
     """One observed step."""
 
     at: UtcTime
     messages_per_s: float
 
 
-class Forecast(_Out):
+class Forecast(Out):
     """The forecast of one order param, with its recent history for comparison."""
 
     order_param: str
@@ -136,7 +162,7 @@ class Forecast(_Out):
     history: list[RatePoint] = Field(description="oldest first")
 
 
-class Allocation(_Out):
+class Allocation(Out):
     """The shards of one order param, in the order in which they are to be consumed; the last one takes the appends."""
 
     order_param: str
@@ -144,7 +170,7 @@ class Allocation(_Out):
     epoch: int = Field(description="ownership number; only grows")
 
 
-class AllocationPage(_Out):
+class AllocationPage(Out):
     """A page of the mapping, sorted by order param."""
 
     items: list[Allocation]
@@ -154,7 +180,7 @@ class AllocationPage(_Out):
     generation: int = Field(description="grows with each change of the mapping")
 
 
-class PlannedMove(_Out):
+class PlannedMove(Out):
     """A planned move, its reason, and what became of it in this tick."""
 
     order_param: str
@@ -168,7 +194,7 @@ class PlannedMove(_Out):
     admission: Admission
 
 
-class Plan(_Out):
+class Plan(Out):
     """One tick's plan: what should move where, why, and how good that is proven to be."""
 
     number: int = Field(description="number of the tick")
@@ -192,7 +218,7 @@ class Plan(_Out):
     tick_s: float
 
 
-class Migration(_Out):
+class Migration(Out):
     """One migration. `done` and `aborted` are final; before `sealed` every failure rolls back."""
 
     migration_id: str
@@ -215,7 +241,7 @@ class Migration(_Out):
     eta_s: float | None = Field(description="seconds until the destination serves; null if that cannot be told")
 
 
-class MigrationMoment(_Out):
+class MigrationMoment(Out):
     """One step of a migration, or a failure at it, as it was noted then."""
 
     step: MigrationStep
@@ -234,7 +260,7 @@ class MigrationDetail(Migration):
     timeline: list[MigrationMoment] = Field(description="every step in order, rollback included")
 
 
-class MigrationList(_Out):
+class MigrationList(Out):
     """The most recent migrations, newest first."""
 
     items: list[Migration]
@@ -262,13 +288,13 @@ class MigrationStart(BaseModel):
     )
 
 
-class Health(_Out):
+class Health(Out):
     """The process answers."""
 
     status: str
 
 
-class Readiness(_Out):
+class Readiness(Out):
     """The balancer does its work."""
 
     status: str

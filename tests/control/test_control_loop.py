@@ -12,10 +12,12 @@ from optimizer.planner import CompositePlanner
 from plb_ray.control.loop import ControlLoop, Parts, Surroundings, decision_document
 from plb_ray.control.mover import Mover
 from plb_ray.control.views import Admission, Mode
+from plb_ray.domain.events import Event, EventCalendar
 from plb_ray.domain.migration import MigrationRecord, MigrationStep
 from plb_ray.domain.plan import Move, PlanStatus
 from plb_ray.errors import NoForecastError, UnknownOrderParamError
 from plb_ray.history.store import HistoryStore
+from plb_ray.ingest.calendar_store import CalendarStore
 from plb_ray.settings import BalancerSettings
 
 STEP_S = 600
@@ -67,7 +69,8 @@ class World:
         self.history = HistoryStore.open(folder, STEP_S)
         self.pool = BaselinePool()
         self.decisions = MemoryDecisions()
-        parts = Parts(self.queue, self.pool, CompositePlanner(), PlanVerifier(), self.history, self.decisions, self.clock)
+        kept = (self.history, self.decisions, self.clock, CalendarStore(folder))
+        parts = Parts(self.queue, self.pool, CompositePlanner(), PlanVerifier(), *kept)
         settings = settings or BalancerSettings(step_s=STEP_S, headroom=0.8, solver_budget_s=2.0)
         self.loop = ControlLoop(parts, settings, Surroundings("memory:queue", 2000, 3600.0, 3))
 
@@ -319,3 +322,14 @@ async def test_a_move_ends_for_the_mover_when_the_destination_serves():
     assert [(record.order_param, record.step.value) for record in noted] == [
         (name, step) for name in ("a", "b") for step in ("sealed", "mapped")
     ]
+
+
+async def test_the_calendar_is_kept(world, tmp_path):
+    """Events that are put are read and removed again; what another process changes meanwhile is seen at once."""
+    event = Event("e1", "match", "Derby", 1_000.0, 2_000.0)
+    assert (await world.loop.put_events(EventCalendar((event,)))).added == 1
+    other = replace(event, event_id="e2")
+    CalendarStore(tmp_path).put(EventCalendar((other,)))
+    assert await world.loop.events() == EventCalendar((event, other))
+    assert await world.loop.remove_event("e1") == event
+    assert CalendarStore(tmp_path).read() == EventCalendar((other,))

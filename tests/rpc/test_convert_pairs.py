@@ -5,6 +5,7 @@ import pytest
 from plb_ray.domain.load import LoadSnapshot, OrderParamLoad, ResourceVector, Shard, ShardLoad
 from plb_ray.domain.mapping import Mapping, Placement
 from plb_ray.domain.migration import MigrationRecord, MigrationRequest, MigrationStep
+from plb_ray.domain.samples import PushOutcome
 from plb_ray.migration.ports import CopyProgress, OrderParamState, Ownership, ProducerState, SealRecord
 from plb_ray.rpc import convert
 
@@ -37,6 +38,7 @@ STATE = OrderParamState("K", Ownership.PAUSED, 3, "m", 9, 4, "b", "host:1", 12.5
         ("state", STATE),
         ("seal", SEAL),
         ("progress", CopyProgress(9, 5, 50)),
+        ("push_outcome", PushOutcome(1, 2, 3, 4, 5, 6, 7, 8, ("why", "and why"))),
     ],
 )
 def test_there_and_back(name, value):

@@ -23,6 +23,7 @@ EXAMPLES = [
     errors.UnknownOrderParamError("Køln→"),
     errors.UnknownShardError("shard-9"),
     errors.UnknownMigrationError("m"),
+    errors.UnknownEventError("e"),
     errors.PortInUseError("127.0.0.1:1", "shard"),
     errors.MigrationConflictError("another one"),
     errors.SequenceGapError("p", 17),

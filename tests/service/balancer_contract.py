@@ -6,12 +6,21 @@ A subclass gives a fixture `balancer`: at least two shards, at least one order p
 from __future__ import annotations
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from plb_ray.domain.events import CalendarChange, Event, EventCalendar
 from plb_ray.domain.migration import MigrationRequest, MigrationStep
-from plb_ray.errors import MigrationConflictError, UnknownMigrationError, UnknownOrderParamError, UnknownShardError
+from plb_ray.domain.samples import PushOutcome, SampleBatch, SampleKind, Series
+from plb_ray.errors import (
+    MigrationConflictError,
+    UnknownEventError,
+    UnknownMigrationError,
+    UnknownOrderParamError,
+    UnknownShardError,
+)
 
 
 async def still(balancer):
@@ -93,6 +102,35 @@ class BalancerContract:
         for ask in (balancer.migration, balancer.timeline, balancer.cancel):
             with pytest.raises(UnknownMigrationError):
                 await ask("no such migration")
+
+    async def test_pushed_samples_are_told_apart(self, balancer):
+        """A cell is taken once, the same again is a duplicate, another value replaces it; nonsense is refused."""
+        status = await balancer.status()
+        start_s = (status.history.end_s // status.history.step_s - 3) * status.history.step_s
+
+        def batch(value):
+            return SampleBatch(SampleKind.RATE, (Series("contract ☕", np.array([float(start_s)]), np.array([value])),))
+
+        first = await balancer.push_samples(batch(2.5))
+        assert (first.new + first.late + first.replaced, first.refused) == (1, 0)
+        assert await balancer.push_samples(batch(2.5)) == PushOutcome(duplicate=1)
+        assert await balancer.push_samples(batch(3.5)) == PushOutcome(replaced=1)
+        refused = await balancer.push_samples(batch(float("nan")))
+        assert (refused.refused, len(refused.reasons)) == (1, 1)
+
+    async def test_the_event_calendar(self, balancer):
+        """What is put is read, a repeat changes nothing, the same id replaces; what is removed is gone, and unknown then."""
+        event = Event("contract-6", "match", "Derby ☕", 1_000.0, 2_000.0, ("tenant/*",))
+        before = await balancer.events()
+        assert await balancer.put_events(EventCalendar((event,))) == CalendarChange(added=1, changed=0, unchanged=0)
+        assert await balancer.put_events(EventCalendar((event,))) == CalendarChange(added=0, changed=0, unchanged=1)
+        later = replace(event, end_s=3_000.0)
+        assert await balancer.put_events(EventCalendar((later,))) == CalendarChange(added=0, changed=1, unchanged=0)
+        assert await balancer.events() == before.merged_with(EventCalendar((later,)))
+        assert await balancer.remove_event("contract-6") == later
+        assert await balancer.events() == before
+        with pytest.raises(UnknownEventError):
+            await balancer.remove_event("contract-6")
 
     async def test_answers_cross_process_borders(self, balancer):
         """Every picture can be pickled, as it must on its way through Ray."""

@@ -16,22 +16,27 @@ from plb_ray.control.views import (
     BalancerStatus,
     Decision,
     ForecastBand,
+    HistoryView,
     Mode,
     ShardView,
 )
+from plb_ray.domain.events import CalendarChange, Event, EventCalendar, change_of
 from plb_ray.domain.load import ResourceVector
 from plb_ray.domain.mapping import Mapping, Placement
 from plb_ray.domain.migration import MigrationMode, MigrationRecord, MigrationRequest, MigrationStep
 from plb_ray.domain.plan import Move, Plan, PlanStatus, Termination
 from plb_ray.domain.rates import OrderParamForecast, TimeSeries
+from plb_ray.domain.samples import PushOutcome, SampleBatch
 from plb_ray.errors import (
     MigrationConflictError,
     StaleEpochError,
     TooManyMigrationsError,
+    UnknownEventError,
     UnknownMigrationError,
     UnknownOrderParamError,
     UnknownShardError,
 )
+from plb_ray.history.samples import to_cells
 
 NOW_S = 1_385_560_800.0  # 2013-11-27 14:00 UTC
 STEP_S = 600
@@ -108,6 +113,7 @@ def default_status() -> BalancerStatus:
         ),
         queue_endpoint="127.0.0.1:7070",
         totals=default_totals(),
+        history=HistoryView(STEP_S, 47_000, int(NOW_S), len(NAMES)),
     )
 
 
@@ -170,6 +176,11 @@ def default_mapping() -> Mapping:
     return Mapping(236, placements)
 
 
+def default_calendar() -> EventCalendar:
+    final = Event("cup-final", "match", "Cup final", NOW_S + 3600.0, NOW_S + 10_800.0, ("tenant/7/*", "JFK-LAX"))
+    return EventCalendar((final, Event("thanksgiving", "holiday", "Thanksgiving Day", 1_385_528_400.0, 1_385_614_800.0)))
+
+
 @dataclass
 class FakeBalancer:
     """See `Balancer`. `failing` maps a method's name to the error it raises.
@@ -181,10 +192,13 @@ class FakeBalancer:
     decision: Decision | None = field(default_factory=default_decision)
     records: list[MigrationRecord] = field(default_factory=default_migrations)
     placements: Mapping = field(default_factory=default_mapping)
+    calendar: EventCalendar = field(default_factory=default_calendar)
     failing: dict[str, Exception] = field(default_factory=dict)
     requests: list[MigrationRequest] = field(default_factory=list)
     earlier: dict[str, tuple[MigrationRecord, ...]] = field(default_factory=dict)
     progress: dict[str, MigrationRecord] = field(default_factory=dict)
+    told: list[SampleBatch] = field(default_factory=list)
+    cells: dict[tuple[str, int], float] = field(default_factory=dict)
 
     def _maybe_fail(self, method: str) -> None:
         if method in self.failing:
@@ -212,6 +226,17 @@ class FakeBalancer:
         self._maybe_fail("history")
         self._known(order_param)
         return tuple((NOW_S + step * STEP_S, 5 * day_curve(step, 1.0)) for step in range(-steps, 0))
+
+    async def push_samples(self, batch: SampleBatch) -> PushOutcome:
+        self._maybe_fail("push_samples")
+        self.told.append(batch)
+        cells, outcome = to_cells(batch, STEP_S, NOW_S)
+        for start_s, column, rate in zip(cells.starts_s.tolist(), cells.columns.tolist(), cells.rates.tolist(), strict=True):
+            key = (cells.names[column], start_s)
+            fate = "late" if key not in self.cells else "duplicate" if self.cells[key] == rate else "replaced"
+            outcome = outcome.plus(PushOutcome(**{fate: 1}))
+            self.cells[key] = rate
+        return outcome
 
     async def mapping(self) -> Mapping:
         self._maybe_fail("mapping")
@@ -286,6 +311,24 @@ class FakeBalancer:
         )
         self.records.insert(0, made)
         return made
+
+    async def events(self) -> EventCalendar:
+        self._maybe_fail("events")
+        return self.calendar
+
+    async def put_events(self, events: EventCalendar) -> CalendarChange:
+        self._maybe_fail("put_events")
+        change = change_of(self.calendar, events)
+        self.calendar = self.calendar.merged_with(events)
+        return change
+
+    async def remove_event(self, event_id: str) -> Event:
+        self._maybe_fail("remove_event")
+        if event_id not in self.calendar.index:
+            raise UnknownEventError(event_id)
+        removed = self.calendar.index[event_id]
+        self.calendar = self.calendar.without(event_id)
+        return removed
 
     def _check(self, request: MigrationRequest) -> None:
         placement = self._known(request.order_param)

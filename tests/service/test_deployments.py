@@ -8,6 +8,7 @@ import warnings
 
 import fake_balancer
 import httpx
+import numpy as np
 import pytest
 import ray
 from test_api_problems import INSTANCES
@@ -15,6 +16,7 @@ from test_api_problems import INSTANCES
 from plb_ray.clock import monotonic_s
 from plb_ray.cluster.runtime import start_ray, stop_ray
 from plb_ray.domain.migration import MigrationRequest, MigrationStep
+from plb_ray.domain.samples import SampleBatch, SampleKind, Series
 from plb_ray.errors import ControlUnavailableError, OutcomeUnknownError, PlbError, PortInUseError, UnknownOrderParamError
 from service.ports import claim_port
 
@@ -108,6 +110,10 @@ async def test_every_method_passes_through(named):
     assert (await balancer.migrate(request)).migration_id == "r1"
     assert (await balancer.migration("r1")).reason == "why"
     assert (await balancer.cancel("r1")).step is MigrationStep.ABORTED
+    one = Series("a", np.array([fake_balancer.NOW_S - 1200]), np.array([1.0]))
+    assert (await balancer.push_samples(SampleBatch(SampleKind.RATE, (one,)))).late == 1
+    assert (await balancer.put_events(await balancer.events())).unchanged == 2
+    assert (await balancer.remove_event("cup-final")).kind == "match"
     assert [record.step.value for record in await balancer.timeline("r1")] == ["prepare", "prepare", "aborted"]
 
 

@@ -5,6 +5,7 @@ import socket
 import pytest
 
 from plb_ray.errors import BadInputError, RetryableError
+from plb_ray.ingest import prometheus
 from plb_ray.settings import ShardAddress
 from service import cli, doctor
 from service.exit_codes import ExitCode
@@ -97,3 +98,13 @@ def test_old_python_is_refused(monkeypatch):
     monkeypatch.setattr(doctor.sys, "version_info", (3, 10, 4))
     with pytest.raises(BadInputError, match=r"3\.10\.4 is not supported"):
         doctor.check_python()
+
+
+def test_a_prometheus_that_is_down_is_a_line(tmp_path, monkeypatch, capsys):
+    """A Prometheus that is set and does not answer is one finding, with its address."""
+    monkeypatch.setattr(prometheus, "FIRST_WAIT_S", 0.0)
+    asked = '[history.prometheus]\nurl = "http://127.0.0.1:1"\nquery = "up"\n'
+    config = _config(tmp_path, f'[http]\nport = 0\n[queue]\nlisten = "127.0.0.1:0"\n{asked}')
+    assert cli.run(["doctor", "--quick", "--config", config]) == ExitCode.CHECKS_FAILED
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("fail")]
+    assert "Prometheus at http://127.0.0.1:1 does not answer" in line

@@ -30,6 +30,10 @@ def test_every_promised_route_is_documented():
         "/v1/migrations/{migration_id}",
         "/v1/migrations/{migration_id}/events",
         "/v1/migrations/{migration_id}/cancel",
+        "/v1/history/samples",
+        "/v1/events",
+        "/v1/events/{event_id}",
+        "/v1/events:import",
         "/healthz",
         "/readyz",
         "/metrics",
@@ -51,11 +55,12 @@ def test_every_route_has_words_and_valid_examples(path, method, operation):
 
 
 def test_examples_of_requests_fit():
-    """The example of the one request body fits its schema."""
-    schema = DOCUMENT["components"]["schemas"]["MigrationStart"]
-    assert schema["examples"]
-    for example in schema["examples"]:
-        _fits(example, schema)
+    """The examples of request bodies fit their schemas."""
+    for name in ("MigrationStart", "EventPut", "SamplesPush"):
+        schema = DOCUMENT["components"]["schemas"][name]
+        assert schema["examples"]
+        for example in schema["examples"]:
+            _fits(example, schema)
 
 
 def test_errors_are_documented_as_problems():
@@ -78,7 +83,7 @@ def test_a_wrong_example_would_be_found():
 
 async def test_real_answers_fit_the_document(http):
     """What the routes really answer fits the schemas in the document."""
-    for path in ("/v1/status", "/v1/allocations", "/v1/plans/latest", "/v1/migrations", "/healthz", "/readyz"):
+    for path in ("/v1/status", "/v1/allocations", "/v1/plans/latest", "/v1/migrations", "/v1/events", "/healthz", "/readyz"):
         answer = (await http.get(path)).json()
         _fits(answer, DOCUMENT["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"])
     migration = (await http.get("/v1/migrations/85-JFK-ATL")).json()

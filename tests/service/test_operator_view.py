@@ -13,6 +13,7 @@ from plb_ray.control.loop import ControlLoop, Parts, Surroundings
 from plb_ray.control.migration_meter import MigrationMeter
 from plb_ray.domain.migration import MigrationStep
 from plb_ray.history.store import HistoryLimits, HistoryStore
+from plb_ray.ingest.calendar_store import CalendarStore
 from plb_ray.journal.journal import open_journal
 from plb_ray.settings import BalancerSettings
 from service.api.app import create_app
@@ -38,7 +39,8 @@ class Service:
             self.world.journal = journal
             coordinator = await self.world.start()
             history = HistoryStore.open(self._folder / "history", BalancerSettings.step_s, HistoryLimits())
-            parts = Parts(coordinator, None, None, None, history, journal.decisions, self.world.clock, self.meter)
+            events = CalendarStore(self._folder)
+            parts = Parts(coordinator, None, None, None, history, journal.decisions, self.world.clock, events, self.meter)
             loop = ControlLoop(parts, BalancerSettings(), AROUND)
             app = create_app(loop, self.world.clock.now_s, lambda _seconds: asyncio.sleep(0))
             async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://plb") as self.http:

@@ -46,6 +46,8 @@ def test_documented_defaults_are_the_defaults():
         ({"balancer": {"mode": "brave"}}, "balancer.mode"),
         ({"http": {"port": "eighty"}}, "http.port"),
         ({"queue": {"kind": "grpc"}}, "queue.target"),
+        ({"history": {"prometheus": {"url": "http://127.0.0.1:9090"}}}, "history.prometheus.query"),
+        ({"history": {"prometheus": {"url": "localhost:9090", "query": "x"}}}, "history.prometheus.url"),
         ({"queue": {"shards": [{"shard_id": "a"}]}}, "queue.shards.0.endpoint"),
     ],
 )

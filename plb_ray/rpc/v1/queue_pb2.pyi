@@ -7,6 +7,12 @@ from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class SampleKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    SAMPLE_KIND_UNSPECIFIED: _ClassVar[SampleKind]
+    SAMPLE_KIND_RATE: _ClassVar[SampleKind]
+    SAMPLE_KIND_COUNTER: _ClassVar[SampleKind]
+
 class MigrationStep(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     MIGRATION_STEP_UNSPECIFIED: _ClassVar[MigrationStep]
@@ -33,6 +39,9 @@ class OwnershipState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     OWNERSHIP_STATE_PAUSED: _ClassVar[OwnershipState]
     OWNERSHIP_STATE_SEALED: _ClassVar[OwnershipState]
     OWNERSHIP_STATE_IMPORTING: _ClassVar[OwnershipState]
+SAMPLE_KIND_UNSPECIFIED: SampleKind
+SAMPLE_KIND_RATE: SampleKind
+SAMPLE_KIND_COUNTER: SampleKind
 MIGRATION_STEP_UNSPECIFIED: MigrationStep
 MIGRATION_STEP_PREPARE: MigrationStep
 MIGRATION_STEP_PRECOPIED: MigrationStep
@@ -206,6 +215,46 @@ class ListShardsResponse(_message.Message):
     SHARDS_FIELD_NUMBER: _ClassVar[int]
     shards: _containers.RepeatedCompositeFieldContainer[ShardInfo]
     def __init__(self, shards: _Optional[_Iterable[_Union[ShardInfo, _Mapping]]] = ...) -> None: ...
+
+class SampleSeries(_message.Message):
+    __slots__ = ("order_param", "at_s", "values")
+    ORDER_PARAM_FIELD_NUMBER: _ClassVar[int]
+    AT_S_FIELD_NUMBER: _ClassVar[int]
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    order_param: str
+    at_s: _containers.RepeatedScalarFieldContainer[float]
+    values: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, order_param: _Optional[str] = ..., at_s: _Optional[_Iterable[float]] = ..., values: _Optional[_Iterable[float]] = ...) -> None: ...
+
+class PushSamplesRequest(_message.Message):
+    __slots__ = ("kind", "series")
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    SERIES_FIELD_NUMBER: _ClassVar[int]
+    kind: SampleKind
+    series: _containers.RepeatedCompositeFieldContainer[SampleSeries]
+    def __init__(self, kind: _Optional[_Union[SampleKind, str]] = ..., series: _Optional[_Iterable[_Union[SampleSeries, _Mapping]]] = ...) -> None: ...
+
+class PushSamplesResponse(_message.Message):
+    __slots__ = ("new_cells", "late_cells", "duplicate_cells", "replaced_cells", "too_late_cells", "refused_samples", "repeated_samples", "counter_resets", "reasons")
+    NEW_CELLS_FIELD_NUMBER: _ClassVar[int]
+    LATE_CELLS_FIELD_NUMBER: _ClassVar[int]
+    DUPLICATE_CELLS_FIELD_NUMBER: _ClassVar[int]
+    REPLACED_CELLS_FIELD_NUMBER: _ClassVar[int]
+    TOO_LATE_CELLS_FIELD_NUMBER: _ClassVar[int]
+    REFUSED_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    REPEATED_SAMPLES_FIELD_NUMBER: _ClassVar[int]
+    COUNTER_RESETS_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    new_cells: int
+    late_cells: int
+    duplicate_cells: int
+    replaced_cells: int
+    too_late_cells: int
+    refused_samples: int
+    repeated_samples: int
+    counter_resets: int
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, new_cells: _Optional[int] = ..., late_cells: _Optional[int] = ..., duplicate_cells: _Optional[int] = ..., replaced_cells: _Optional[int] = ..., too_late_cells: _Optional[int] = ..., refused_samples: _Optional[int] = ..., repeated_samples: _Optional[int] = ..., counter_resets: _Optional[int] = ..., reasons: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class MigrateOrderParamRequest(_message.Message):
     __slots__ = ("order_param", "source_shard", "destination_shard", "request_id", "reason", "mode")

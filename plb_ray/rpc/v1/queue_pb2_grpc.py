@@ -1608,3 +1608,80 @@ class ShardData:
             timeout,
             metadata,
             _registered_method=True)
+
+
+class HistoryStub:
+    """On the balancer's own server, beside the QueueControl of the embedded queue.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.PushSamples = channel.unary_unary(
+                '/plb.v1.History/PushSamples',
+                request_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.PushSamplesRequest.SerializeToString,
+                response_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.PushSamplesResponse.FromString,
+                _registered_method=True)
+
+
+class HistoryServicer:
+    """On the balancer's own server, beside the QueueControl of the embedded queue.
+    """
+
+    def PushSamples(self, request, context):
+        """Takes samples of arrivals into the history, and answers when they are kept with what became of them. They may be unsorted,
+        late and repeated; a repeat of the call changes nothing. At most 10,000 samples.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_HistoryServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'PushSamples': grpc.unary_unary_rpc_method_handler(
+                    servicer.PushSamples,
+                    request_deserializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.PushSamplesRequest.FromString,
+                    response_serializer=plb__ray_dot_rpc_dot_v1_dot_queue__pb2.PushSamplesResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'plb.v1.History', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('plb.v1.History', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class History:
+    """On the balancer's own server, beside the QueueControl of the embedded queue.
+    """
+
+    @staticmethod
+    def PushSamples(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/plb.v1.History/PushSamples',
+            plb__ray_dot_rpc_dot_v1_dot_queue__pb2.PushSamplesRequest.SerializeToString,
+            plb__ray_dot_rpc_dot_v1_dot_queue__pb2.PushSamplesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)

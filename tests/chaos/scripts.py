@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import sqlite3
 from contextlib import asynccontextmanager
 
 from plb_ray.clock import monotonic_s
@@ -15,6 +17,7 @@ from tests.chaos.stage import LEASE_S
 from tests.chaos.trial import REACHED_S
 
 ROUNDS = 4
+STOPS_S = 0.01  # until a process that was told to stop or go on has done so
 
 
 async def clean(trial):
@@ -99,7 +102,7 @@ async def zombie_takeover(trial):
     await trial.traffic()
     await trial.reach(trial.case.where)
     trial.struck_s = monotonic_s()
-    stage.balancer.stop()
+    await _stop_between_writes(stage.balancer, stage.folder / "balancer" / "journal.db")
     stage.balancer.say("open")
     await asyncio.sleep(trial.rng.uniform(0.0, LEASE_S * 1.3))
     (stage.folder / "balancer" / "journal.db.lock").unlink()
@@ -113,6 +116,26 @@ async def zombie_takeover(trial):
     trial.outcome.ended = "several"
     await stage.start_again("balancer")
     await trial.settle()
+
+
+async def _stop_between_writes(balancer, journal):
+    """Stop a balancer while it does not write: in the middle of a write it keeps its successor out (test_journal)."""
+    balancer.stop()
+    await asyncio.sleep(STOPS_S)
+    while _is_being_written(journal):
+        balancer.go_on()
+        await asyncio.sleep(STOPS_S)
+        balancer.stop()
+        await asyncio.sleep(STOPS_S)
+
+
+def _is_being_written(journal):
+    with contextlib.closing(sqlite3.connect(journal, timeout=0, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        return False
 
 
 def _held(state):

@@ -160,9 +160,20 @@ class Stage:
     # The queue
 
     async def allocate(self, order_param, shard_id):
+        await self._reached()
         request = pb.AllocateShardsRequest(order_param=order_param, shards=[shard_id])
         call = QueueControlStub(self._channel).AllocateShards
         await _insist(lambda: answer(call(request, timeout=5.0), self._peer, mutating=True))
+
+    async def _reached(self):
+        """Return when the balancer reaches every shard again: its connection to one that was dead waits before it tries anew.
+
+        Raises:
+            TimeoutError: it does not within ANSWER_S.
+        """
+        async with asyncio.timeout(ANSWER_S):
+            while (await _insist(self.queue.load_metrics)).missing:
+                await asyncio.sleep(LOOK_S)
 
     async def record(self, migration_id):
         """Return the balancer's record of a migration; None if it has never heard of it.

@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
 SHORT_S = (0.005, 0.15)
 LONG_S = (0.2, 2.0)
+ENDS_A_PAUSE = ("seal", "resume", "state")
+"""Calls of a balancer that appends wait for; a network that loses one costs a pause of the call's time-out."""
+
+AGAIN_S = 0.3
 _WEIGHTS = {
     "balancer crash": 8,
     "balancer freeze": 3,
@@ -98,6 +102,11 @@ class Faults:
         """Return a clock that stands while faults are at work, and for a while after."""
         return self._calm_s + (0.0 if self._at_work else self._world.loop.time() - self._calm_since_s)
 
+    def lost(self, method: str) -> None:
+        """Stop the calm clock while a balancer waits in vain for what ends a pause, and until it has asked again."""
+        if method in ENDS_A_PAUSE:
+            self._stand(self._world.network.weather.timeout_s + AGAIN_S)
+
     def _next_gap(self) -> int:
         return 1 + int(-self._gap * log(1.0 - self._dice.uniform())) if self._gap else -1
 
@@ -113,11 +122,14 @@ class Faults:
 
     def _disturb(self, duration_s: float) -> None:
         """Stop the calm clock for the fault and what it takes to get over it."""
-        world = self._world
+        self._stand(duration_s + self._world.recovery_s)
+
+    def _stand(self, for_s: float) -> None:
+        loop = self._world.loop
         if not self._at_work:
-            self._calm_s += world.loop.time() - self._calm_since_s
+            self._calm_s += loop.time() - self._calm_since_s
         self._at_work += 1
-        world.loop.call_later(duration_s + world.recovery_s, self._calm_down)
+        loop.call_later(for_s, self._calm_down)
 
     def _calm_down(self) -> None:
         self._at_work -= 1

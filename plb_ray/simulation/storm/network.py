@@ -145,6 +145,7 @@ class Network:
         self.cuts: set[tuple[str, str]] = set()
         self.counts: Counter[str] = Counter()
         self.next_trouble = ""  # of the very next call: a field of `Weather`
+        self.on_lost: Callable[[str], None] = lambda _: None  # is told the method of each call whose caller waits in vain
         self._loop = loop
         self._dice = dice
 
@@ -234,6 +235,7 @@ class Network:
             server.handle(exchange)
 
     def _give_up_later(self, exchange: Exchange) -> None:
+        self.on_lost(exchange.method)
         self._loop.call_later(self.weather.timeout_s, self._give_up, exchange)
 
     def _give_up(self, exchange: Exchange) -> None:

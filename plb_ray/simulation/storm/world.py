@@ -86,6 +86,7 @@ class World:
             weather.straggler = 0.0
         self.network = Network(self.loop, dice, weather)
         self.faults = Faults(self, gap)
+        self.network.on_lost = self.faults.lost
         self.checker = OrderChecker(pause_s_max=CALM_PAUSE_S)
         self.names = tuple(f"k{number}" for number in range(dice.pick((4, 8, 12, 16))))
         self.servers: dict[str, ShardServer] = {}

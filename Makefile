@@ -27,9 +27,10 @@ test: check  ## check, then all tests
 demo: $(READY)  ## the main job on the packaged sample
 	$(BIN)/plb demo
 
-bench: $(READY)  ## the figures of docs/benchmarks.md: plans beside other solvers, the queue's migrations (over an hour)
+bench: $(READY)  ## the figures of docs/benchmarks.md: plans beside other solvers, the queue's migrations, forecasts (two hours)
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.queue_bench
+	$(BIN)/python -m tests.forecast_bench
 
 chaos: $(READY)  ## the crash matrix on real processes, two seeds; network namespaces need root (about half an hour)
 	$(BIN)/python -m tests.chaos --seeds 2

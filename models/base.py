@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DAY_S",
+    "DECILES",
     "LEVELS",
     "RATE_MAX_PER_S",
     "WEEK_S",
@@ -33,8 +34,12 @@ __all__ = [
     "weighted_quantile_loss",
 ]
 
-LEVELS: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95, 0.99)
-"""The quantile levels of every forecast; the plan reads the upper ones, the dashboard draws 0.1 to 0.9."""
+LEVELS: tuple[float, ...] = (0.025, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.975, 0.99)
+"""The quantile levels of every forecast: the plan reads the upper ones, the dashboard draws 0.1 to 0.9, and the intervals
+of 80 % and 95 % are 0.1 to 0.9 and 0.025 to 0.975."""
+
+DECILES = [i for i, level in enumerate(LEVELS) if round(10 * level, 6).is_integer()]
+"""Where 0.1, 0.2 ... 0.9 stand in LEVELS: what the weighted quantile loss is taken over."""
 
 DAY_S = 24 * 3600
 WEEK_S = 7 * DAY_S
@@ -81,7 +86,7 @@ def on_grid(history: RateHistory, horizon: Horizon) -> RateHistory:
 
 def _as_one_step(history: RateHistory, step_s: int) -> RateHistory:
     mean = history.messages_per_s.mean(axis=1, keepdims=True)
-    return RateHistory(history.order_params, history.end_s // step_s * step_s - step_s, step_s, mean)
+    return replace(history, start_s=history.end_s // step_s * step_s - step_s, step_s=step_s, messages_per_s=mean)
 
 
 def truncated(history: RateHistory, steps: int) -> RateHistory:
@@ -107,7 +112,7 @@ def pinball(actual: NDArray[np.floating], values: NDArray[np.floating]) -> NDArr
 
 
 def weighted_quantile_loss(actual: NDArray[np.floating], values: NDArray[np.floating]) -> float:
-    """Return the mean weighted quantile loss: 2 x sum of pinball over the sum of actual rates, averaged over levels.
+    """Return the mean weighted quantile loss over the levels 0.1 to 0.9: 2 x sum of pinball over the sum of actual rates.
 
     With nothing but zeros to foresee the sum is divided by the tiniest positive number instead, so 0 stays 0.
 
@@ -115,4 +120,4 @@ def weighted_quantile_loss(actual: NDArray[np.floating], values: NDArray[np.floa
         Salinas et al. (2020), "DeepAR", section 4.2.
     """
     total = max(float(np.abs(actual).sum()), float(np.finfo(np.float32).tiny))
-    return float(2.0 * pinball(actual, values).mean(axis=-1).sum() / total)
+    return float(2.0 * pinball(actual, values)[..., DECILES].mean(axis=-1).sum() / total)

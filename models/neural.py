@@ -1,4 +1,4 @@
-"""One global network for a group of order params and one horizon. What keeps it honest is in `models.guarded`."""
+"""One global network for a group of order params and one horizon. What weighs it against others is `models.ensemble`."""
 
 from __future__ import annotations
 
@@ -8,35 +8,40 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.base import DAY_S, LEVELS, WEEK_S, make_forecast, on_grid
+from models.base import DAY_S, LEVELS, RATE_MAX_PER_S, WEEK_S
 from models.params import default_params, params_from
 from models.windows import WEEK_LAGS, Seen, Windows, WindowShape
 from plb_ray.clock import monotonic_s
-from plb_ray.domain.rates import Horizon
 from plb_ray.errors import BadInputError, NoForecastError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from neuralforecast.models.nhits import NHITS
+    from neuralforecast.common._base_model import BaseModel
+    from numpy.typing import NDArray
 
     from models.params import NetworkParams
-    from plb_ray.domain.rates import Forecast, RateHistory
+    from plb_ray.domain.rates import Horizon, RateHistory
 
-SOURCE = "neural"
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "network.json"
 WEIGHTS = "weights.pt"
 ORIGINS_MIN = 24
 """Fewer windows than these per order param teach nothing."""
+
+KINDS_MAX = 8
+"""Kinds of events that a network may learn: those that occur most often."""
+
+BATCH = 8192
+"""Windows that are predicted in one tensor; bounds the memory to some 100 MB."""
 
 
 @dataclass(frozen=True)
 class _Fitted:
     """A trained network and all that is needed to feed it."""
 
-    network: NHITS
+    network: BaseModel
     shape: WindowShape
     horizon: Horizon
     params: NetworkParams
@@ -44,17 +49,29 @@ class _Fitted:
 
 
 class NeuralForecaster:
-    """NHITS over a group of order params. Implements `plb_ray.control.ports.Forecaster`.
+    """A network of one kind over a group of order params. Implements `models.candidate.Member`.
+
+    Its quantiles of a row are NaN if training went wrong; the ensemble replaces such rows.
 
     Args:
-        params: None = the defaults for the horizon that `fit` is given.
+        kind: nhits, tide or patchtst.
+        params: None = the defaults for the kind and the horizon that `fit` is given.
         seed: replaces the seed of `params`.
         elapsed_from: a clock whose differences are seconds; bounds the training time.
+        name: to tell it from another network of its kind.
     """
 
     def __init__(
-        self, params: NetworkParams | None = None, seed: int = 1, elapsed_from: Callable[[], float] = monotonic_s
+        self,
+        kind: str = "nhits",
+        params: NetworkParams | None = None,
+        seed: int = 1,
+        elapsed_from: Callable[[], float] = monotonic_s,
+        name: str = "",
     ) -> None:
+        self.name = name or kind
+        self.made_for = ""
+        self._kind = kind
         self._given = params
         self._seed = seed
         self._read_s = elapsed_from
@@ -62,60 +79,84 @@ class NeuralForecaster:
 
     @property
     def lookback_s(self) -> int:
-        """See `Forecaster`: four weeks of profile and some days to read them against."""
+        """See `Candidate`: four weeks of profile and some days to read them against."""
         return WEEK_LAGS * WEEK_S + 4 * DAY_S
 
     @property
     def training_s(self) -> int:
-        """See `Forecaster`: the timetable of ten weeks ago is another one."""
+        """See `Candidate`: the timetable of ten weeks ago is another one."""
         return 10 * WEEK_S
 
-    def fit(self, history: RateHistory, horizon: Horizon, on_progress: Callable[[float], None] | None = None) -> None:
-        """See `Forecaster`."""
+    def fit(self, grid: RateHistory, horizon: Horizon, on_progress: Callable[[float], None]) -> None:
+        """See `Candidate`."""
         from models import network as door  # noqa: PLC0415 (importing torch costs seconds)
 
-        params = replace(self._given or default_params(horizon.name), seed=self._seed)
-        shape = WindowShape(params.lookback, horizon.steps, params.margin)
-        windows = Windows(on_grid(history.last(self.training_s // history.step_s), horizon), shape)
-        origins = _origins(windows)
-        seen = windows.seen(*origins)
-        began_s = self._read_s()
-        training = door.Training(origins, lambda: self._read_s() - began_s, on_progress or _ignore)
-        network = door.build(shape, params)
-        door.train(network, windows.limited_to(seen), params, training)
-        self._fitted = _Fitted(network, shape, horizon, params, seen)
+        params = replace(self._given or default_params(self._kind, horizon.name), seed=self._seed)
+        grid = grid.last(self.training_s // grid.step_s)
+        shape = WindowShape(params.lookback, horizon.steps, params.margin, _kinds(grid))
+        windows = Windows(grid, shape)
+        seen = windows.seen(*_origins(windows))
+        fitted = _Fitted(door.build(self._kind, shape, params), shape, horizon, params, seen)
+        self._train(fitted, windows, params, on_progress)
+        self._fitted = fitted
 
-    def predict(self, history: RateHistory) -> Forecast:
-        """See `Forecaster`. Rows may be non-finite if training went wrong; `models.guarded` replaces them."""
+    def learn_on(self, grid: RateHistory, on_progress: Callable[[float], None]) -> None:
+        """See `Member`: some more steps, smaller ones, from the weights as they are. Kinds of events stay those of `fit`."""
+        fitted = self._trained()
+        windows = Windows(grid.last(self.training_s // grid.step_s), fitted.shape)
+        seen = windows.seen(*_origins(windows))
+        self._train(replace(fitted, seen=seen), windows, fitted.params.going_on(), on_progress)
+        self._fitted = replace(fitted, seen=seen)
+
+    def _train(self, fitted: _Fitted, windows: Windows, params: NetworkParams, on_progress: Callable[[float], None]) -> None:
         from models import network as door  # noqa: PLC0415 (the same)
 
+        began_s = self._read_s()
+        training = door.Training(_origins(windows), lambda: self._read_s() - began_s, on_progress)
+        door.train(fitted.network, windows.limited_to(fitted.seen), params, training)
+
+    def quantiles(self, grid: RateHistory, origins: NDArray[np.intp]) -> NDArray[np.float32]:
+        """See `Candidate`. All order params of an origin go through the network in tensors of up to `BATCH` windows."""
         fitted = self._trained()
-        grid = on_grid(history.last(self.lookback_s // history.step_s), fitted.horizon)
         windows = Windows(grid, fitted.shape, fitted.seen)
         rows = np.arange(len(grid.order_params))
-        inputs, scale = windows.inputs(rows, np.full(len(rows), windows.steps))
-        return make_forecast(grid, fitted.horizon, door.run(fitted.network, inputs, scale, fitted.params.threads), SOURCE)
+        values = np.empty((len(origins), len(rows), fitted.horizon.steps, len(LEVELS)), dtype=np.float32)
+        for i, origin in enumerate(origins):
+            for begin in range(0, len(rows), BATCH):
+                part = rows[begin : begin + BATCH]
+                values[i, part] = self._run(fitted, windows, part, np.full(len(part), origin))
+        return values
+
+    @staticmethod
+    def _run(fitted: _Fitted, windows: Windows, rows: NDArray[np.intp], at: NDArray[np.intp]) -> NDArray[np.float32]:
+        from models import network as door  # noqa: PLC0415 (the same)
+
+        inputs, scale = windows.inputs(rows, at)
+        rates = door.run(fitted.network, fitted.shape, inputs, scale, fitted.params.threads)  # (B, H, Q)
+        return np.sort(np.clip(rates, 0.0, RATE_MAX_PER_S), axis=2)
 
     def save(self, folder: Path) -> None:
-        """See `Forecaster`. Into an empty folder; `models.guarded` makes replacing one atomic."""
+        """See `Member`."""
         from models import network as door  # noqa: PLC0415 (the same)
 
         fitted = self._trained()
         folder.mkdir(parents=True, exist_ok=True)
         door.save_weights(fitted.network, folder / WEIGHTS)
         made_for = {name: asdict(getattr(fitted, name)) for name in ("horizon", "params", "seen")}
-        manifest = {"format": FORMAT, "kind": "nhits", "levels": LEVELS, **made_for}
+        manifest = {"format": FORMAT, "kind": self._kind, "levels": LEVELS, "event_kinds": fitted.shape.kinds, **made_for}
         (folder / MANIFEST).write_text(json.dumps(manifest, indent=2), encoding="utf-8")
 
-    def load(self, folder: Path) -> None:
-        """See `Forecaster`."""
+    def load(self, folder: Path, horizon: Horizon) -> None:
+        """See `Member`."""
         from models import network as door  # noqa: PLC0415 (the same)
 
-        manifest = _read_manifest(folder)
+        manifest = _read_manifest(folder, self._kind)
+        if manifest.get("horizon") != asdict(horizon):
+            raise NoForecastError(f"the artifact in {folder} was made for another horizon; train again")
         try:
-            horizon, seen, params = Horizon(**manifest["horizon"]), Seen(**manifest["seen"]), params_from(manifest["params"])
-            shape = WindowShape(params.lookback, horizon.steps, params.margin)
-            network = door.build(shape, params)
+            seen, params = Seen(**manifest["seen"]), params_from(manifest["params"])
+            shape = WindowShape(params.lookback, horizon.steps, params.margin, tuple(manifest["event_kinds"]))
+            network = door.build(self._kind, shape, params)
             door.load_weights(network, folder / WEIGHTS)
         except (OSError, KeyError, TypeError, ValueError, RuntimeError, EOFError, BadInputError) as error:
             raise NoForecastError(f"the artifact in {folder} cannot be read ({error}); train again") from error
@@ -125,6 +166,13 @@ class NeuralForecaster:
         if self._fitted is None:
             raise NoForecastError("the network was not trained yet")
         return self._fitted
+
+
+def _kinds(grid: RateHistory) -> tuple[str, ...]:
+    """Return the kinds of events that the history can teach: those that begin in it, the most frequent ones."""
+    began = [event.kind for event in grid.calendar.events if grid.start_s <= event.start_s < grid.end_s]
+    often = sorted(set(began), key=lambda kind: (-began.count(kind), kind))
+    return tuple(sorted(often[:KINDS_MAX]))
 
 
 def _origins(windows: Windows) -> tuple[int, int]:
@@ -142,15 +190,12 @@ def _origins(windows: Windows) -> tuple[int, int]:
     return first, end
 
 
-def _read_manifest(folder: Path) -> dict[str, dict[str, object]]:
+def _read_manifest(folder: Path, kind: str) -> dict[str, dict[str, object]]:
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise NoForecastError(f"there is no readable artifact in {folder} ({error})") from error
-    if manifest.get("format") != FORMAT or manifest.get("levels") != list(LEVELS):
+    made_for = tuple(manifest.get(key) for key in ("format", "levels", "kind"))
+    if made_for != (FORMAT, list(LEVELS), kind):
         raise NoForecastError(f"the artifact in {folder} was made for other settings; train again")
     return manifest
-
-
-def _ignore(_: float) -> None:
-    """Take no notice of progress."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 from plb_ray.errors import BadInputError
 
 STEPS_MIN = 150
 """Training steps that a group with few windows gets anyway: with fewer the network has not left its start."""
+
+
+GOING_ON = 0.5
 
 
 @dataclass(frozen=True)
@@ -19,7 +22,9 @@ class NetworkParams:
         lookback: 4..2000 steps of past rates; six hours of ten minutes. What is further back arrives as profiles.
         margin: 0..100 steps of profile before and after the horizon; shows whether today runs early or late.
         hidden: 8..4096 units a layer; 256 learns the rhythm of a hundred order params and still runs in a millisecond.
-        blocks: 1..8 NHITS blocks; a second one corrects the first, a third gained nothing.
+        blocks: 1..8 blocks of NHITS, layers of the encoder of TiDE and PatchTST; on the short horizon a second one gained
+            nothing.
+        dropout: [0, 0.9], of TiDE and PatchTST; NHITS has none.
         steps: 1.. training steps, at most; the loss on unseen days still falls at 1,600, slowly.
         epochs: > 0, passes over the group's windows, at most; past two a history of days is learnt by heart. Never fewer
             than STEPS_MIN steps for it.
@@ -34,7 +39,8 @@ class NetworkParams:
     lookback: int = 36
     margin: int = 6
     hidden: int = 256
-    blocks: int = 2
+    blocks: int = 1
+    dropout: float = 0.1
     steps: int = 1600
     epochs: float = 2.0
     batch: int = 256
@@ -57,6 +63,16 @@ class NetworkParams:
                     f"network parameter {name} = {value!r} must be in {low}..{high}; correct the configuration"
                 )
 
+    def going_on(self) -> NetworkParams:
+        """Return the parameters with which a network that has learnt goes on learning: GOING_ON of the work and the rate."""
+        return replace(
+            self,
+            steps=max(1, int(self.steps * GOING_ON)),
+            epochs=self.epochs * GOING_ON,
+            budget_s=self.budget_s * GOING_ON,
+            learning_rate=self.learning_rate * GOING_ON,
+        )
+
     def steps_for(self, windows: int) -> int:
         """Return the number of training steps on a group with this many windows."""
         return min(self.steps, max(STEPS_MIN, math.ceil(self.epochs * windows / self.batch)))
@@ -67,6 +83,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "margin": (0, 100),
     "hidden": (8, 4096),
     "blocks": (1, 8),
+    "dropout": (0.0, 0.9),
     "steps": (1, 10_000_000),
     "epochs": (1e-6, 1e6),
     "batch": (8, 65_536),
@@ -76,16 +93,22 @@ _RANGES: dict[str, tuple[float, float]] = {
     "threads": (1, 256),
 }
 
-SHORT_PARAMS = NetworkParams()
-"""The short horizon, on which the plan stands."""
+MEDIUM = {"margin": 0, "steps": 600, "epochs": 15.0}
+DEFAULTS: dict[tuple[str, str], NetworkParams] = {
+    ("nhits", "short"): NetworkParams(),
+    ("tide", "short"): NetworkParams(),
+    ("patchtst", "short"): NetworkParams(hidden=64, blocks=2, budget_s=40.0),
+    ("nhits", "medium"): NetworkParams(lookback=24, blocks=2, **MEDIUM),
+    ("tide", "medium"): NetworkParams(lookback=48, **MEDIUM),
+    ("patchtst", "medium"): NetworkParams(lookback=48, hidden=64, blocks=2, **MEDIUM),
+}
+"""By kind of network and horizon. The medium one is hourly, one or two days back. A history of weeks holds few windows of
+hours: fewer steps, more passes."""
 
-MEDIUM_PARAMS = NetworkParams(lookback=48, margin=0, steps=600, budget_s=8.0)
-"""The medium horizon, hourly: two days back. A history of weeks holds few windows of hours, so fewer steps."""
 
-
-def default_params(horizon_name: str) -> NetworkParams:
-    """Return the parameters for a horizon by its name."""
-    return MEDIUM_PARAMS if horizon_name == "medium" else SHORT_PARAMS
+def default_params(kind: str, horizon_name: str) -> NetworkParams:
+    """Return the parameters of a kind of network for a horizon by its name; unknown names are short ones."""
+    return DEFAULTS[kind, "medium" if horizon_name == "medium" else "short"]
 
 
 def params_from(values: dict[str, object]) -> NetworkParams:

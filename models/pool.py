@@ -12,6 +12,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from models.base import clean_rates
+from plb_ray.clock import monotonic_s
+from plb_ray.cluster.late_artifacts import LateArtifacts
 from plb_ray.control.ports import TrainingStatus
 from plb_ray.errors import NoForecastError
 
@@ -31,8 +33,10 @@ class LocalForecasterPool:
     Args:
         make_forecaster: seed -> untrained forecaster.
         baseline: answers until a network is ready, and whenever it fails.
-        artifacts: folder to keep trained networks in and to load them from at start; None keeps nothing.
+        artifacts: folder to keep trained networks in and to load them from, at start and when they come later; None keeps
+            nothing.
         seed: of all training.
+        now_s: a clock whose differences are seconds.
     """
 
     def __init__(
@@ -41,6 +45,7 @@ class LocalForecasterPool:
         baseline: Callable[[RateHistory, Horizon], Forecast],
         artifacts: Path | None = None,
         seed: int = 1,
+        now_s: Callable[[], float] = monotonic_s,
     ) -> None:
         self._make = make_forecaster
         self._baseline = baseline
@@ -50,6 +55,7 @@ class LocalForecasterPool:
         self._status: dict[str, TrainingStatus] = {}
         self._jobs: dict[str, Future[None]] = {}
         self._closing = False
+        self._late = LateArtifacts(now_s)
         self._trainer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="train")
         for folder in sorted(artifacts.iterdir()) if artifacts is not None and artifacts.is_dir() else ():
             self._load(folder)
@@ -79,7 +85,7 @@ class LocalForecasterPool:
         await asyncio.to_thread(self._trainer.shutdown, cancel_futures=True)
 
     def _forecast(self, history: RateHistory, horizon: Horizon) -> Forecast:
-        network = self._serving.get(horizon.name)
+        network = self._serving.get(horizon.name) or self._found_late(horizon)
         if network is not None and history.messages_per_s.shape[1]:
             try:
                 forecast = network.predict(history)
@@ -114,6 +120,12 @@ class LocalForecasterPool:
     def _tell(self, horizon: Horizon, fraction: float, message: str, failed: int = 0) -> None:
         done = int(horizon.name in self._serving)
         self._status[horizon.name] = TrainingStatus(horizon.name, done, 1, fraction, failed, message)
+
+    def _found_late(self, horizon: Horizon) -> Forecaster | None:
+        """Return the network that another process has trained since this pool was made, if one has."""
+        if self._artifacts is not None and self._late.worth_loading(self._artifacts / horizon.name):
+            self._load(self._artifacts / horizon.name)
+        return self._serving.get(horizon.name)
 
     def _load(self, folder: Path) -> None:
         forecaster = self._make(self._seed)

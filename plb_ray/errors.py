@@ -8,12 +8,14 @@
     |  |- NotReadyError            the control loop has not done its first tick, or sees no shard
     |  |- ControlUnavailableError  the control loop does not answer; it is being restarted
     |  |- ServiceUnreachableError  nothing answers at the service's URL
+    |  |- JobServerUnavailableError  Ray's job server does not answer, or there is none
     |- PermanentError          the same call will never work
     |  |- BadInputError            malformed file, configuration or argument (what, where, what to do)
     |  |- UnknownOrderParamError
     |  |- UnknownShardError
     |  |- UnknownMigrationError
     |  |- UnknownEventError
+    |  |- UnknownRetrainingError
     |  |- PortInUseError
     |  |- MigrationConflictError   another migration runs on this order param
     |  |- SequenceGapError         a producer skipped one of its own sequence numbers
@@ -111,6 +113,12 @@ class ServiceUnreachableError(RetryableError):
         return f"no plb-ray service answers at {self.url}{why}; start one with `plb serve`, or give the right --url"
 
 
+class JobServerUnavailableError(RetryableError):
+    """Ray's job server does not answer, or there is none."""
+
+    reason = "JOB_SERVER_UNAVAILABLE"
+
+
 class PermanentError(PlbError):
     """The same call will never work."""
 
@@ -173,6 +181,19 @@ class UnknownEventError(PermanentError):
 
     def __str__(self) -> str:
         return f"unknown event {self.event_id!r}; `plb events list` and GET /v1/events list the known ones"
+
+
+class UnknownRetrainingError(PermanentError):
+    """No such retraining."""
+
+    reason = "UNKNOWN_RETRAINING"
+
+    def __init__(self, retraining_id: str) -> None:
+        super().__init__(retraining_id)
+        self.retraining_id = retraining_id
+
+    def __str__(self) -> str:
+        return f"unknown retraining {self.retraining_id!r}; `plb retrain list` and GET /v1/retrainings list the known ones"
 
 
 class PortInUseError(PermanentError):

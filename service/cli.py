@@ -15,7 +15,16 @@ from typing import Annotated
 import typer
 
 from plb_ray.errors import PlbError
-from service import cli_conformance, cli_events, cli_history, cli_plan, cli_remote
+from service import (
+    cli_backtest,
+    cli_conformance,
+    cli_events,
+    cli_history,
+    cli_models,
+    cli_plan,
+    cli_remote,
+    cli_retrain,
+)
 from service.exit_codes import MEANINGS, ExitCode, exit_code_of
 from service.options import ARMS, ORDER_PARAMS_MAX, DemoOptions, parse_arms, parse_start
 
@@ -195,6 +204,9 @@ def doctor(
 
 
 cli_plan.register(app)
+cli_backtest.register(app)
+cli_models.register(app)
+cli_retrain.register(app)
 cli_conformance.register(app)
 cli_events.register(app)
 cli_history.register(app)

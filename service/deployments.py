@@ -17,6 +17,9 @@ from ray import serve
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from plb_ray.clock import monotonic_s
+from plb_ray.cluster.jobs import JobServer, RayRetrainings
+from plb_ray.cluster.retraining import NoRetrainings
+from plb_ray.cluster.runtime import cluster_address
 from plb_ray.errors import ControlUnavailableError, OutcomeUnknownError, PlbError
 from service.api.app import create_app
 from service.local_http import url_of
@@ -25,6 +28,7 @@ from service.ports import claim_port
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
+    from plb_ray.cluster.retraining import Retrainings, RetrainPlace
     from plb_ray.control.views import BalancerStatus, Decision
     from plb_ray.domain.events import CalendarChange, Event, EventCalendar
     from plb_ray.domain.mapping import Mapping
@@ -155,14 +159,19 @@ class RayBalancer:
 class _Api:
     """Holds the application; built on the replica, because an application cannot be sent."""
 
-    def __init__(self, actor_name: str, namespace: str) -> None:
+    def __init__(self, actor_name: str, namespace: str, place: RetrainPlace | None) -> None:
         self._balancer = RayBalancer(actor_name, namespace)
+        self._retrainings = _retrainings(place)
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        return create_app(self._balancer)
+        return create_app(self._balancer, retrainings=self._retrainings)
 
 
-def start_http(actor_name: str, namespace: str, host: str, port: int) -> str:
+def _retrainings(place: RetrainPlace | None) -> Retrainings:
+    return RayRetrainings(place, JobServer(cluster_address())) if place is not None else NoRetrainings()
+
+
+def start_http(actor_name: str, namespace: str, host: str, port: int, place: RetrainPlace | None = None) -> str:
     """Serve API and dashboard over the control actor and return the URL; ready for requests on return.
 
     Ray must be initialised. Serve listens on one address a cluster: stop before starting anew on another.
@@ -172,6 +181,7 @@ def start_http(actor_name: str, namespace: str, host: str, port: int) -> str:
         namespace: of the control actor.
         host: address to listen on.
         port: port to listen on; 0 takes a free one.
+        place: of retraining jobs; None: there are none.
 
     Raises:
         PortInUseError: somebody listens there.
@@ -182,7 +192,7 @@ def start_http(actor_name: str, namespace: str, host: str, port: int) -> str:
         http_options={"host": host, "port": port, "location": "HeadOnly"},
         logging_config={"log_level": "WARNING", "enable_access_log": False},
     )
-    serve.run(cast("Any", _Api).bind(actor_name, namespace), name=APP_NAME, route_prefix="/")
+    serve.run(cast("Any", _Api).bind(actor_name, namespace, place), name=APP_NAME, route_prefix="/")
     return url_of(host, port)
 
 

@@ -41,9 +41,9 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.UNREACHABLE: "nothing answers at the service's URL, or a shard does not answer",
     ExitCode.NOT_READY: "not ready, busy or out of time; the same command may work later",
     ExitCode.REFUSED: "refused: a conflict, somebody else owns it, or it was rolled back",
-    ExitCode.UNKNOWN_NAME: "no such order param, shard, migration, event or forecast",
+    ExitCode.UNKNOWN_NAME: "no such order param, shard, migration, event, retraining, version or forecast",
     ExitCode.PORT_IN_USE: "a port that is needed is in use",
-    ExitCode.CHECKS_FAILED: "a check failed (plb doctor, plb demo, plb plan, plb conformance)",
+    ExitCode.CHECKS_FAILED: "a check failed (plb doctor, plb demo, plb plan, plb conformance, plb retrain)",
     ExitCode.INTERRUPTED: "stopped by Ctrl-C",
 }
 

@@ -17,6 +17,7 @@ from models.pool import LocalForecasterPool
 from optimizer.checker import PlanVerifier
 from optimizer.planner import CompositePlanner
 from plb_ray.clock import ScaledClock, WallClock, wall_time_s
+from plb_ray.cluster.retraining import RetrainPlace
 from plb_ray.control.loop import ControlLoop, Parts, Surroundings
 from plb_ray.control.migration_meter import MigrationMeter
 from plb_ray.errors import NotReadyError
@@ -230,3 +231,8 @@ def forecaster_pool(settings: Settings, *, on_ray: bool) -> tuple[ForecasterPool
         timeout_s=settings.forecast.timeout_s,
     )
     return RayForecasterPool(make_forecaster, seasonal_naive, artifacts, seed, limits), lookback_s
+
+
+def retrain_place(settings: Settings) -> RetrainPlace:
+    """Return where retraining jobs of a balancer with these settings read and write."""
+    return RetrainPlace(settings.state_dir.resolve(), settings.forecast.seed, settings.forecast.retrain_every_s)

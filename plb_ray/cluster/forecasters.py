@@ -10,14 +10,13 @@ What a caller gets never depends on an actor being alive, trained or quick; only
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import ray
 
+from plb_ray.cluster.assignment import read_assignment, write_assignment
 from plb_ray.cluster.forecaster_link import ForecasterLink
 from plb_ray.cluster.grouping import actor_of, assign_groups
 from plb_ray.control.ports import TrainingStatus
@@ -29,9 +28,6 @@ if TYPE_CHECKING:
     from plb_ray.cluster.forecaster_actor import GroupProgress
     from plb_ray.control.ports import Forecaster
     from plb_ray.domain.rates import Forecast, Horizon, RateHistory
-
-LOG = logging.getLogger(__name__)
-ASSIGNMENT = "groups.json"
 
 
 @dataclass(frozen=True)
@@ -77,7 +73,7 @@ class RayForecasterPool:
         self._seed = seed
         self._artifacts = artifacts.resolve()
         self._artifacts.mkdir(parents=True, exist_ok=True)
-        self._group_of: dict[str, str] = _read_assignment(self._artifacts / ASSIGNMENT)
+        self._group_of: dict[str, str] = read_assignment(self._artifacts)
         sample = make_forecaster(seed)
         self._lookback_s, self._training_s = sample.lookback_s, sample.training_s
         self._links = [self._link(make_forecaster, index) for index in range(self._settings.actors)]
@@ -142,7 +138,7 @@ class RayForecasterPool:
         loads = dict(zip(recent.order_params, recent.messages_per_s.mean(axis=1).tolist(), strict=True))
         settings = self._settings
         self._group_of = assign_groups(loads, settings.actors, settings.dedicated_hot, self._group_of)
-        _write_assignment(self._artifacts / ASSIGNMENT, self._group_of)
+        write_assignment(self._artifacts, self._group_of)
 
     def _by_group(self, recent: RateHistory) -> dict[str, RateHistory]:
         members: dict[str, list[str]] = {}
@@ -171,24 +167,8 @@ def _recent(history: RateHistory, span_s: int) -> RateHistory:
 def _status(horizon_name: str, groups: Sequence[GroupProgress]) -> TrainingStatus:
     failures = [group.failure for group in groups if group.failure]
     ready = sum(group.ready for group in groups)
-    message = f"failed: {failures[0]}" if failures else f"{ready} of {len(groups)} groups have a network"
+    elsewhere = sum(group.elsewhere for group in groups)
+    left = f"; {elsewhere} left to a retraining job that was training them" if elsewhere else ""
+    message = f"failed: {failures[0]}" if failures else f"{ready} of {len(groups)} groups have a network{left}"
     fraction = sum(group.fraction for group in groups) / len(groups)
     return TrainingStatus(horizon_name, ready, len(groups), fraction, len(failures), message)
-
-
-def _read_assignment(path: Path) -> dict[str, str]:
-    """Return order param -> group as last written; empty if there is none or it is damaged (then all is grouped anew)."""
-    try:
-        read = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError) as error:
-        LOG.warning("%s cannot be read (%s); order params are grouped anew", path, error)
-        return {}
-    return {str(name): str(group) for name, group in read.items()} if isinstance(read, dict) else {}
-
-
-def _write_assignment(path: Path, group_of: dict[str, str]) -> None:
-    new = path.with_suffix(".new")
-    new.write_text(json.dumps(group_of, indent=1, sort_keys=True), encoding="utf-8")
-    new.replace(path)

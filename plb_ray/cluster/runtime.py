@@ -12,6 +12,7 @@ import os
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import ray
 
@@ -20,6 +21,7 @@ from plb_ray.errors import BadInputError
 NAMESPACE = "plb"
 PACKAGES = ("plb_ray", "models", "optimizer", "service")
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
+CURRENT_CLUSTER = "ray_current_cluster"
 
 ENVIRONMENT = {
     "RAY_worker_niceness": "0",  # Ray gives its workers 15; a tick would then wait behind everything else on a busy machine
@@ -28,13 +30,21 @@ ENVIRONMENT = {
 }
 
 
-def start_ray(address: str | None = None, num_cpus: int | None = None, object_store_bytes: int = OBJECT_STORE_BYTES) -> None:
+def start_ray(
+    address: str | None = None,
+    num_cpus: int | None = None,
+    object_store_bytes: int = OBJECT_STORE_BYTES,
+    *,
+    job_server: bool = False,
+) -> None:
     """Start Ray on this machine, or join the cluster at `address`; does nothing if this process has done so already.
 
     Args:
         address: of a running cluster; None starts one that ends with this process.
         num_cpus: None = all of the machine; not used when joining.
         object_store_bytes: shared memory to reserve; not used when joining.
+        job_server: start also Ray's dashboard, whose part it is, on a free port of the loopback interface; not used when
+            joining. It costs memory and some seconds, and works in one Ray of a machine only.
 
     Raises:
         BadInputError: the four packages are not our own, or there is no cluster at `address`.
@@ -45,11 +55,20 @@ def start_ray(address: str | None = None, num_cpus: int | None = None, object_st
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     logging.getLogger("ray").setLevel(logging.ERROR)
-    own = {} if address else {"num_cpus": num_cpus, "object_store_memory": object_store_bytes, "include_dashboard": False}
+    own: dict[str, Any] = {"num_cpus": num_cpus, "object_store_memory": object_store_bytes}
+    if address or not job_server:
+        _init(address or "local", {} if address else {**own, "include_dashboard": False})
+        return
+    folder = _own_folder()
+    _init("local", {**own, "include_dashboard": None, "_temp_dir": str(folder)})  # None: go on without if it does not start
+    (folder / CURRENT_CLUSTER).write_text(cluster_address(), encoding="ascii")
+
+
+def _init(address: str, own: dict[str, Any]) -> None:
     with tempfile.TemporaryDirectory(prefix="plb-ray-workers-") as empty:
         try:
             ray.init(
-                address=address or "local",
+                address=address,
                 namespace=NAMESPACE,
                 runtime_env={"working_dir": empty},
                 log_to_driver=False,
@@ -63,9 +82,24 @@ def start_ray(address: str | None = None, num_cpus: int | None = None, object_st
             ) from error
 
 
+def _own_folder() -> Path:
+    """Return a new folder for a Ray of our own, instead of the one that all Rays of the machine share.
+
+    The processes of a job look up the cluster that they belong to in a file of this folder. In the shared one another Ray,
+    or one that is long dead, may have written it.
+    """
+    beside = Path(os.environ.get("RAY_TMPDIR", "/tmp"))  # noqa: S108  as Ray; sockets need a short path
+    return Path(tempfile.mkdtemp(prefix="plb-ray-", dir=beside))
+
+
 def stop_ray() -> None:
     """Leave Ray; a cluster that this process started ends."""
     ray.shutdown()
+
+
+def cluster_address() -> str:
+    """Return the address of the cluster that this process has joined, as HOST:PORT."""
+    return str(ray.get_runtime_context().gcs_address)
 
 
 def check_provenance(packages: tuple[str, ...] = PACKAGES) -> Path:

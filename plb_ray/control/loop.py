@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plb_ray.clock import monotonic_s, wall_time_s
+from plb_ray.control.known_events import KnownEvents
 from plb_ray.control.migration_meter import MigrationMeter
 from plb_ray.control.mover import Mover
 from plb_ray.control.observation import Observation, Observer
@@ -116,6 +117,7 @@ class ControlLoop:
         self._window_lock = asyncio.Lock()  # no push while a thread copies the history's window
         self._pushed = PushOutcome()
         self._source_error = ""
+        self._known_events = KnownEvents(parts.events)
 
     async def run(self) -> None:
         """Tick at every step boundary until cancelled; the first tick is at once."""
@@ -190,12 +192,13 @@ class ControlLoop:
             self._trained_at_s = now_s
             async with self._window_lock:
                 history = await asyncio.to_thread(self._parts.history.window, None)
-            self._parts.pool.start_training(history, self._horizons)
+            self._parts.pool.start_training(await self._known_events.added_to(history), self._horizons)
 
     async def _foresee(self, seen: Observation) -> Outlook | None:
         """Forecast both horizons and estimate the load; None while there is no history to forecast from."""
+        history = await self._known_events.added_to(seen.history)
         try:
-            made = await asyncio.gather(*(self._parts.pool.forecast(seen.history, horizon) for horizon in self._horizons))
+            made = await asyncio.gather(*(self._parts.pool.forecast(history, horizon) for horizon in self._horizons))
         except NoForecastError:
             return None
         forecasts = {forecast.horizon.name: forecast for forecast in made}
@@ -247,7 +250,7 @@ class ControlLoop:
             migrations_rolled_back=sum(record.step is MigrationStep.ABORTED for record in migrations),
             training=await self._parts.pool.training(),
             queue_endpoint=self._surroundings.queue_endpoint,
-            last_error=self._last_error or self._mover.last_error,
+            last_error=self._last_error or self._mover.last_error or self._known_events.error,
             restarts=self._surroundings.restarts,
             totals=self._parts.meter.totals(),
             history=self._history_view(),

@@ -128,6 +128,9 @@ class EventCalendar:
         return EventCalendar(tuple(event for event in self.events if event.start_s < end_s and event.end_s > start_s))
 
 
+NO_EVENTS = EventCalendar()
+
+
 @dataclass(frozen=True)
 class CalendarChange:
     """How many of the events that were put into a calendar are new to it, differ from what it held, or were there."""

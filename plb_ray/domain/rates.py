@@ -6,12 +6,13 @@ name the *start* of a step.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from plb_ray.domain.events import NO_EVENTS, EventCalendar
 from plb_ray.errors import UnknownOrderParamError
 
 if TYPE_CHECKING:
@@ -27,12 +28,14 @@ class RateHistory:
         start_s: start of the first step.
         step_s: length of a step in seconds.
         messages_per_s: (K, T) float32 or float64, finite, >= 0.
+        calendar: the events known when the history ends, those to come included.
     """
 
     order_params: tuple[str, ...]
     start_s: int
     step_s: int
     messages_per_s: NDArray[np.floating]
+    calendar: EventCalendar = NO_EVENTS
 
     @property
     def end_s(self) -> int:
@@ -47,13 +50,13 @@ class RateHistory:
     def rows(self, order_params: tuple[str, ...]) -> RateHistory:
         """Return the history of only these order params, in this order."""
         rows = [self.index[name] for name in order_params]
-        return RateHistory(order_params, self.start_s, self.step_s, self.messages_per_s[rows])
+        return replace(self, order_params=order_params, messages_per_s=self.messages_per_s[rows])
 
     def last(self, steps: int) -> RateHistory:
         """Return only the last `steps` steps (all, if there are fewer)."""
         dropped = max(0, self.messages_per_s.shape[1] - steps)
         start_s = self.start_s + dropped * self.step_s
-        return RateHistory(self.order_params, start_s, self.step_s, self.messages_per_s[:, dropped:])
+        return replace(self, start_s=start_s, messages_per_s=self.messages_per_s[:, dropped:])
 
     def coarser(self, step_s: int) -> RateHistory:
         """Return the mean rates of steps `step_s` long, aligned to multiples of `step_s`; ragged ends are dropped.
@@ -67,7 +70,7 @@ class RateHistory:
         steps = max(0, (self.messages_per_s.shape[1] - skip) // factor)
         block = self.messages_per_s[:, skip : skip + steps * factor]
         mean = block.reshape(len(self.order_params), steps, factor).mean(axis=2)  # (K, T // factor)
-        return RateHistory(self.order_params, self.start_s + skip * self.step_s, step_s, mean)
+        return replace(self, start_s=self.start_s + skip * self.step_s, step_s=step_s, messages_per_s=mean)
 
 
 @dataclass(frozen=True)
@@ -129,7 +132,7 @@ class Forecast:
         cutoff_s: end of the history it was made from = start of the first step.
         levels: (Q,) quantile levels, ascending, each in (0, 1), containing 0.5.
         messages_per_s: (K, H, Q) finite, >= 0, not decreasing along Q.
-        sources: (K,) which forecaster made each row: "neural", "seasonal_naive", ...
+        sources: (K,) which forecaster made each row: "ensemble", "seasonal_naive", ...
     """
 
     order_params: tuple[str, ...]

@@ -58,6 +58,8 @@ _RULES = (
     Rule(errors.UnknownShardError, grpc.StatusCode.NOT_FOUND, (("shard_id", str),)),
     Rule(errors.UnknownMigrationError, grpc.StatusCode.NOT_FOUND, (("migration_id", str),)),
     Rule(errors.UnknownEventError, grpc.StatusCode.NOT_FOUND, (("event_id", str),)),
+    Rule(errors.UnknownRetrainingError, grpc.StatusCode.NOT_FOUND, (("retraining_id", str),)),
+    Rule(errors.JobServerUnavailableError, grpc.StatusCode.UNAVAILABLE),
     Rule(errors.PortInUseError, grpc.StatusCode.FAILED_PRECONDITION, (("endpoint", str), ("what", str))),
     Rule(errors.MigrationConflictError, grpc.StatusCode.ALREADY_EXISTS),
     Rule(errors.SequenceGapError, grpc.StatusCode.OUT_OF_RANGE, (("producer", str), ("last_seq", int))),

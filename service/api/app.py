@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from plb_ray.clock import wall_time_s
-from service.api import calendar_routes, health_routes, history_routes, migration_routes, plan_routes, read_routes
+from plb_ray.cluster.retraining import NoRetrainings
+from service.api import (
+    calendar_routes,
+    health_routes,
+    history_routes,
+    migration_routes,
+    plan_routes,
+    read_routes,
+    retrain_routes,
+)
 from service.api.event_stream import Followers
 from service.api.metrics import Metrics, RequestMetrics
 from service.api.problems import document_problems, install_problem_handlers
@@ -18,6 +27,7 @@ from service.api.static import install_dashboard
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from plb_ray.cluster.retraining import Retrainings
     from plb_ray.control.views import Balancer
 
 DESCRIPTION = """
@@ -31,6 +41,7 @@ TAGS = [
     {"name": "act", "description": "Plans and migrations."},
     {"name": "events", "description": "What is known ahead: campaigns, matches, holidays, maintenance."},
     {"name": "history", "description": "Arrival rates that others have observed."},
+    {"name": "retrain", "description": "Jobs that train the networks anew."},
     {"name": "health", "description": "For orchestrators and monitoring."},
 ]
 
@@ -39,6 +50,7 @@ def create_app(
     balancer: Balancer,
     now_s: Callable[[], float] = wall_time_s,
     sleep: Callable[[float], Awaitable[object]] = asyncio.sleep,
+    retrainings: Retrainings | None = None,
 ) -> FastAPI:
     """Return the application over a balancer: the loop in this process, or an adapter of the control actor.
 
@@ -46,6 +58,7 @@ def create_app(
         balancer: whom the routes ask.
         now_s: wall time, of which the ids of requests without one are made.
         sleep: waits between two looks of those who follow a migration.
+        retrainings: whom the routes ask about retraining jobs; None: there are none here.
     """
     app = FastAPI(
         title="plb-ray",
@@ -58,14 +71,21 @@ def create_app(
     app.state.balancer = balancer
     app.state.now_s = now_s
     app.state.sleep = sleep
+    app.state.retrainings = retrainings or NoRetrainings()
     app.state.followers = Followers()
     app.state.metrics = Metrics()
     app.add_middleware(RequestMetrics, metrics=app.state.metrics)
     install_problem_handlers(app)
-    routers = [
-        routes.router
-        for routes in (read_routes, plan_routes, migration_routes, calendar_routes, history_routes, health_routes)
-    ]
+    modules = (
+        read_routes,
+        plan_routes,
+        migration_routes,
+        calendar_routes,
+        history_routes,
+        retrain_routes,
+        health_routes,
+    )
+    routers = [routes.router for routes in modules]
     for router in routers:
         app.include_router(router)
     install_dashboard(app)

@@ -81,7 +81,7 @@ STATUS = {
 FORECAST = {
     "order_param": "JFK-LAX",
     "horizon": "short",
-    "source": "neural",
+    "source": "ensemble",
     "step_s": 600,
     "levels": [0.1, 0.5, 0.9],
     "steps": [
@@ -125,7 +125,7 @@ PLAN = {
     "max_utilisation": 0.79,
     "unresolved": [],
     "faults": [],
-    "sources": {"neural": 220, "seasonal_naive": 4},
+    "sources": {"ensemble": 220, "seasonal_naive": 4},
     "solve_s": 0.041,
     "tick_s": 0.12,
 }

@@ -3,7 +3,7 @@
 What the caller may conclude from each status; `_STATUS` below says which error class gets which.
 
     400  the request can never work as it is (422: it does not even fit the schema)
-    404  there is no such order param, shard, migration, event, forecast or plan
+    404  there is no such order param, shard, migration, event, retraining, forecast or plan
     409  it contradicts the present state: look, and decide anew
     429  too many migrations run; later, see Retry-After
     503  later, see Retry-After; the same request, with the same id, is safe to repeat
@@ -39,6 +39,7 @@ from plb_ray.errors import (
     UnknownEventError,
     UnknownMigrationError,
     UnknownOrderParamError,
+    UnknownRetrainingError,
     UnknownShardError,
 )
 from service.api.schemas import FieldFault, Problem
@@ -60,6 +61,7 @@ _STATUS: tuple[tuple[type[PlbError], HTTPStatus], ...] = (
     (UnknownShardError, HTTPStatus.NOT_FOUND),
     (UnknownMigrationError, HTTPStatus.NOT_FOUND),
     (UnknownEventError, HTTPStatus.NOT_FOUND),
+    (UnknownRetrainingError, HTTPStatus.NOT_FOUND),
     (NoForecastError, HTTPStatus.NOT_FOUND),
     (NoPlanError, HTTPStatus.NOT_FOUND),
     (MigrationConflictError, HTTPStatus.CONFLICT),

@@ -166,13 +166,13 @@ class Stage:
         await _insist(lambda: answer(call(request, timeout=5.0), self._peer, mutating=True))
 
     async def _reached(self):
-        """Return when the balancer reaches every shard again: its connection to one that was dead waits before it tries anew.
+        """Return when the balancer reaches every shard again: after one was dead, its connection waits before it tries anew.
 
         Raises:
             TimeoutError: it does not within ANSWER_S.
         """
         async with asyncio.timeout(ANSWER_S):
-            while (await _insist(self.queue.load_metrics)).missing:
+            while (await _insist(self.queue.load_metrics)).missing:  # noqa: ASYNC110 (it happens in another process)
                 await asyncio.sleep(LOOK_S)
 
     async def record(self, migration_id):

@@ -11,6 +11,7 @@ import ray
 from models.baseline import seasonal_naive
 from models.factory import make_forecaster
 from models.params import NetworkParams
+from models.registry import VersionFolder
 from plb_ray.cluster.forecasters import PoolSettings, RayForecasterPool, merge
 from plb_ray.domain.rates import medium_horizon
 from plb_ray.errors import NoForecastError
@@ -19,11 +20,11 @@ from tests.forecast.synthetic import DAY, SHORT, STEP_S, FlatForecaster, history
 pytestmark = pytest.mark.ray
 
 MEDIUM = medium_horizon(STEP_S)
-QUICK = NetworkParams(lookback=12, margin=2, hidden=32, steps=60, batch=64, budget_s=60.0)
+QUICK = NetworkParams(lookback=12, margin=2, hidden=16, steps=15, batch=64, budget_s=60.0)
 SETTINGS = PoolSettings(actors=2, dedicated_hot=1, timeout_s=10.0)
 
 
-async def eventually(condition, seconds=40):
+async def eventually(condition, seconds=80):
     """Poll an async condition until it holds; return what it returned."""
     async with asyncio.timeout(seconds):
         while not (value := await condition()):  # noqa: ASYNC110 (it happens in another process)
@@ -58,6 +59,7 @@ class Unteachable(FlatForecaster):
         super().fit(history, horizon, on_progress)
 
 
+@pytest.mark.timeout(240)  # two processes import torch, one of them twice
 async def test_networks_are_trained_serve_and_survive_the_death_of_their_actor(ray_with_fakes, tmp_path):
     """The whole life of the pool with real networks.
 
@@ -76,7 +78,7 @@ async def test_networks_are_trained_serve_and_survive_the_death_of_their_actor(r
     for horizon, forecast in before.items():
         assert (forecast.order_params, forecast.horizon) == (history.order_params, horizon)
         assert np.isfinite(forecast.messages_per_s).all()
-    assert (tmp_path / "hot-0" / "short" / "current").exists()
+    assert VersionFolder(tmp_path / "hot-0" / "short", lambda: 0.0).versions() == ("v0001",)
 
     old_pid = await pid_of(pool, 0)
     os.kill(old_pid, signal.SIGKILL)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -36,7 +36,7 @@ def seasonal_history(order_params=12, days=15, seed=0) -> RateHistory:
 
 def before(history: RateHistory, step: int) -> RateHistory:
     """Return what was known at a step."""
-    return RateHistory(history.order_params, history.start_s, history.step_s, history.messages_per_s[:, :step])
+    return replace(history, messages_per_s=history.messages_per_s[:, :step])
 
 
 def last_rate_loss(history: RateHistory, cuts, steps: int) -> float:

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from models.base import RATE_MAX_PER_S, clean_rates
+from models.base import LEVELS, RATE_MAX_PER_S, clean_rates
 from models.baseline import seasonal_naive
-from models.guarded import GuardedForecaster, Verdict
-from models.neural import NeuralForecaster
+from models.factory import calibrated_ensemble, make_forecaster
+from models.forecaster import CandidateForecaster
 from models.params import NetworkParams
 from plb_ray.domain.rates import medium_horizon, short_horizon
 from tests.forecast.synthetic import DAY, SHORT, TINY, history_of, seasonal_history
@@ -38,15 +38,15 @@ BAD = {
 
 @pytest.fixture(scope="module")
 def network():
-    forecaster = GuardedForecaster(NeuralForecaster(TINY))
+    """The ensemble that serves, with small networks, trained on series with a timetable."""
+    forecaster = CandidateForecaster(calibrated_ensemble(1, TINY))
     forecaster.fit(seasonal_history(days=21), SHORT)
-    forecaster.verdict = Verdict(0.1, 0.2)  # so that it is the network that answers
     return forecaster
 
 
 def assert_sound(forecast, horizon):
     values = forecast.messages_per_s
-    assert values.shape == (ROWS, horizon.steps, 7)
+    assert values.shape == (ROWS, horizon.steps, len(LEVELS))
     assert np.isfinite(values).all()
     assert (values >= 0).all()
     assert (values <= RATE_MAX_PER_S).all()
@@ -70,7 +70,7 @@ def test_the_baseline_answers_soundly(kind, horizon):
 def test_a_network_trained_on_it_answers_soundly(kind):
     """Training on such a history ends, and what it gives is sound."""
     history = history_of(BAD[kind]())
-    forecaster = GuardedForecaster(NeuralForecaster(NetworkParams(lookback=8, hidden=8, steps=5, batch=16, budget_s=100)))
+    forecaster = make_forecaster(1, NetworkParams(lookback=8, hidden=8, steps=5, batch=16, budget_s=100))
     forecaster.fit(history, SHORT)
     assert_sound(forecaster.predict(history), SHORT)
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from models.base import LEVELS, pinball
-from models.baseline import seasonal_naive
+from models.base import LEVELS, on_grid, pinball
+from models.baseline import BaselineForecaster, seasonal_naive
 from plb_ray.domain.rates import Horizon, medium_horizon
 from plb_ray.errors import BadInputError, NoForecastError
 from tests.forecast.synthetic import DAY, SHORT, before, history_of, last_rate_loss, seasonal_history
@@ -89,3 +89,50 @@ def test_a_horizon_off_the_grid_is_refused():
     """A step that does not divide the horizon's step is an error that names both."""
     with pytest.raises(BadInputError, match=r"steps of 3600 s.* steps of 420 s"):
         seasonal_naive(history_of(np.ones((1, 9)), step_s=420), Horizon("medium", 3600, 24))
+
+
+def fitted_baseline(horizon=SHORT):
+    forecaster = BaselineForecaster()
+    forecaster.fit(seasonal_history(days=1), horizon, lambda _: None)
+    return forecaster
+
+
+def test_at_each_origin_it_says_what_the_forecast_of_that_time_said():
+    """Many origins, the first step and more than the lookback among them, equal one forecast each from what was known."""
+    history = on_grid(seasonal_history(order_params=3, days=50), SHORT)
+    origins = np.array([1, 9, 3 * DAY, 20 * DAY + 5, 50 * DAY])
+    said = fitted_baseline().quantiles(history, origins)
+    for i, origin in enumerate(origins):
+        expected = seasonal_naive(before(history, origin), SHORT).messages_per_s
+        np.testing.assert_array_equal(said[i], expected)
+
+
+def test_order_params_beyond_one_block_are_foreseen_alike(monkeypatch):
+    """Working in blocks of order params changes no number."""
+    history, at = seasonal_history(order_params=7, days=20), np.array([18 * DAY])
+    whole = fitted_baseline().quantiles(history, at)
+    monkeypatch.setattr("models.baseline.ROWS", 3)
+    np.testing.assert_array_equal(fitted_baseline().quantiles(history, at), whole)
+
+
+def test_the_baseline_can_be_kept(tmp_path):
+    """What was saved is loaded for the same horizon only; absent and damaged artifacts are refused."""
+    fitted_baseline().save(tmp_path / "it")
+    back = BaselineForecaster()
+    back.load(tmp_path / "it", SHORT)
+    assert back.quantiles(seasonal_history(days=3), np.array([DAY])).shape == (1, 12, SHORT.steps, len(LEVELS))
+    with pytest.raises(NoForecastError, match="other settings"):
+        BaselineForecaster().load(tmp_path / "it", medium_horizon(1800))
+    with pytest.raises(NoForecastError, match="no readable artifact"):
+        BaselineForecaster().load(tmp_path / "nowhere", SHORT)
+    (tmp_path / "it" / "baseline.json").write_text("{")
+    with pytest.raises(NoForecastError):
+        BaselineForecaster().load(tmp_path / "it", SHORT)
+
+
+def test_the_baseline_without_a_horizon_is_refused(tmp_path):
+    """Neither fit nor load: a clear error."""
+    with pytest.raises(NoForecastError):
+        BaselineForecaster().quantiles(seasonal_history(days=3), np.array([9]))
+    with pytest.raises(NoForecastError):
+        BaselineForecaster().save(tmp_path)

@@ -1,6 +1,9 @@
+from dataclasses import replace
+
 import numpy as np
 
-from models.windows import CALENDAR, PROFILES, Seen, Windows, WindowShape
+from models.windows import CALENDAR, PROFILES, SPREAD, Seen, Windows, WindowShape
+from plb_ray.domain.events import Event, EventCalendar
 from tests.forecast.synthetic import DAY, history_of, seasonal_history
 
 SHAPE = WindowShape(lookback=6, horizon=3, margin=2)
@@ -8,8 +11,8 @@ SHAPE = WindowShape(lookback=6, horizon=3, margin=2)
 
 def profiles_of(inputs):
     """Return the three profiles (B, 3, P) and their flags (B, 3) out of input rows."""
-    flags = inputs[:, SHAPE.lookback + PROFILES * SHAPE.profile : -CALENDAR]
-    values = inputs[:, SHAPE.lookback : SHAPE.lookback + PROFILES * SHAPE.profile]
+    flags = inputs[:, -CALENDAR - PROFILES : -CALENDAR]
+    values = inputs[:, SHAPE.lookback : SHAPE.sequence]
     return values.reshape(len(inputs), PROFILES, SHAPE.profile), flags
 
 
@@ -47,6 +50,34 @@ def test_a_short_history_says_which_profiles_are_missing():
     assert not flags.any()
 
 
+def test_the_spread_is_that_of_the_week_before_the_day():
+    """Of an order param that is idle four steps in five the row says so, and its largest rate; today does not count."""
+    rates = np.tile([0.0, 0.0, 0.0, 0.0, 5.0], 4 * DAY)[None, : 9 * DAY]
+    rates[0, 8 * DAY :] = 1000.0
+    inputs, scale = Windows(history_of(rates), SHAPE).inputs(np.array([0]), np.array([8 * DAY + 3]))
+    quantiles = inputs[0, SHAPE.sequence : SHAPE.sequence + SPREAD - 1]
+    np.testing.assert_allclose(np.expm1(quantiles[[0, -1]]) * scale[0, 0], [0, 5], rtol=1e-4)
+    np.testing.assert_allclose(inputs[0, SHAPE.sequence + SPREAD - 1], 0.8, atol=0.02)
+
+
+def test_events_are_known_ahead_and_in_the_profiles():
+    """An event over the second step to foresee is seen there, for its order param only; yesterday's in the profile."""
+    history = seasonal_history(order_params=2, days=10)
+    origin, at_s = 9 * DAY + 5, history.start_s + history.step_s * (9 * DAY + 6)
+    today = Event("today", "campaign", "", at_s, at_s + history.step_s, ("op-1",))
+    yesterday = Event("yesterday", "campaign", "", at_s - 86400, at_s - 86400 + history.step_s / 2)
+    shape = replace(SHAPE, kinds=("campaign",))
+    windows = Windows(replace(history, calendar=EventCalendar((today, yesterday))), shape)
+    inputs, _ = windows.inputs(np.array([0, 1]), np.array([origin, origin]))
+    events = inputs[:, SHAPE.sequence + SPREAD : -CALENDAR - PROFILES].reshape(2, 1 + PROFILES, shape.profile)
+    place = SHAPE.margin + 1
+    assert inputs.shape[1] == shape.lookback + shape.extras
+    np.testing.assert_array_equal(events[:, 0, place], [0, 1])
+    np.testing.assert_array_equal(events[:, 1, place], [0.5, 0.5])
+    np.testing.assert_allclose(events[:, 2, place], [0.5 / 7, 0.5 / 7], rtol=1e-5)
+    assert np.count_nonzero(events) == 5
+
+
 def test_size_does_not_matter():
     """A tenant a million times larger has the same input; only its scale differs."""
     history = seasonal_history(order_params=1, days=9)
@@ -63,7 +94,7 @@ def test_what_a_history_cannot_teach_is_hidden():
     With the former, inputs are the past rates and nothing else, even where a longer history would have more to show.
     """
     windows = Windows(seasonal_history(order_params=1, days=16), SHAPE)
-    assert windows.seen(10, DAY // 2) == Seen(False, False, False, False, False)
+    assert windows.seen(10, DAY // 2) == Seen(False, False, False, False, False, False)
     assert windows.seen(7 * DAY, 10 * DAY) == Seen(time_of_week=False)
     assert windows.seen(7 * DAY, 15 * DAY) == Seen()
     at = np.array([0]), np.array([15 * DAY])

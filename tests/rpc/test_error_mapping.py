@@ -24,6 +24,8 @@ EXAMPLES = [
     errors.UnknownShardError("shard-9"),
     errors.UnknownMigrationError("m"),
     errors.UnknownEventError("e"),
+    errors.UnknownRetrainingError("r"),
+    errors.JobServerUnavailableError("does not answer"),
     errors.PortInUseError("127.0.0.1:1", "shard"),
     errors.MigrationConflictError("another one"),
     errors.SequenceGapError("p", 17),

@@ -137,7 +137,7 @@ def default_decision() -> Decision:
         solve_s=0.043,
     )
     admitted = (AdmittedMove(moves[0], Admission.ADMITTED), AdmittedMove(moves[1], Admission.MODE_FORBIDS))
-    return Decision(85, NOW_S, Mode.PREDICTIVE, plan, admitted, (), {"neural": 37, "seasonal_naive": 4}, 0.12)
+    return Decision(85, NOW_S, Mode.PREDICTIVE, plan, admitted, (), {"ensemble": 37, "seasonal_naive": 4}, 0.12)
 
 
 def record(
@@ -220,7 +220,7 @@ class FakeBalancer:
         middle = np.array([5 * day_curve(step * step_s // STEP_S, 1.0) for step in range(steps)])
         spread = np.array([0.8, 0.9, 1.0, 1.12, 1.3])
         series = TimeSeries(int(NOW_S), step_s, LEVELS, middle[:, None] * spread)  # (H, Q)
-        return OrderParamForecast(order_param, series, "neural")
+        return OrderParamForecast(order_param, series, "ensemble")
 
     async def history(self, order_param: str, steps: int) -> tuple[tuple[float, float], ...]:
         self._maybe_fail("history")

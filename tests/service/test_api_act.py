@@ -16,7 +16,7 @@ async def test_latest_plan_has_reasons_bound_and_fate(http):
     assert [move["admission"] for move in plan["moves"]] == ["admitted", "mode_forbids"]
     assert plan["moves"][0]["reason"] == "p90 at 14:10 would put shard-3 at 112 % of CPU"
     assert (plan["cost"], plan["bound"], plan["gap"], plan["status"]) == (2.0, 1.0, 0.5, "feasible")
-    assert plan["sources"] == {"neural": 37, "seasonal_naive": 4}
+    assert plan["sources"] == {"ensemble": 37, "seasonal_naive": 4}
 
 
 @pytest.mark.parametrize(("mode", "status", "reason"), [(Mode.STATIC, 404, "NO_PLAN"), (Mode.PREDICTIVE, 503, "NOT_READY")])

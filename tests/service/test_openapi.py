@@ -31,6 +31,8 @@ def test_every_promised_route_is_documented():
         "/v1/migrations/{migration_id}/events",
         "/v1/migrations/{migration_id}/cancel",
         "/v1/history/samples",
+        "/v1/retrainings",
+        "/v1/retrainings/{retraining_id}",
         "/v1/events",
         "/v1/events/{event_id}",
         "/v1/events:import",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import asynccontextmanager
+from datetime import datetime
 
 import httpx
 import pytest
@@ -73,7 +74,7 @@ async def test_a_migration_is_followed_to_its_end(service, mode, tmp_path):
         told = [data["step"] for name, _, data in events if name == "step"]
         found = (await service.http.get("/v1/migrations/m%2F1")).json()
         assert told == [moment["step"] for moment in found["timeline"]] == STEPS
-        times = [moment["at"] for moment in found["timeline"]]
+        times = [datetime.fromisoformat(moment["at"]) for moment in found["timeline"]]
         assert times == sorted(times)
         assert None not in times
         assert found["pause_ms"] is not None

@@ -249,6 +249,12 @@ class ModelRegistry:
         found = [(path.parent.name, path.name, folder) for path, folder in all_of_them if folder.versions()]
         return tuple(sorted(found, key=lambda each: (_natural(each[0]), each[1])))
 
+    def demote(self, horizon: str, reason: str, at_s: float) -> None:
+        """Implements `plb_ray.control.feedback.ModelKeeper`: let the baseline serve every group at this horizon."""
+        for _, of_horizon, versions in self.folders():
+            if of_horizon == horizon:
+                versions.demote(f"{reason} (in the week until {utc_text(int(at_s))})", "feedback")
+
     def of(self, group: str, horizon_name: str) -> VersionFolder:
         """Return the versions of one group's forecaster for one horizon. Raises NoForecastError: it has none."""
         for each_group, each_horizon, folder in self.folders():

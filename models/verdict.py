@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,10 +12,6 @@ from plb_ray.errors import BadInputError
 
 if TYPE_CHECKING:
     from models.trials import Trial
-
-COVERAGE_80, COVERAGE_95 = 0.8, 0.95
-COVERAGE_TOLERANCE = 0.05
-ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -47,23 +42,6 @@ class Decision:
 
     what: What
     reason: str
-
-
-def verdict(champion_wql: float, seasonal_naive_wql: float, coverage_80: float, coverage_95: float) -> str | None:
-    """Return why a champion must not serve any longer, judged on a week; None if it may.
-
-    Args:
-        champion_wql: weighted quantile loss of what it foresaw; NaN if it foresaw nothing.
-        seasonal_naive_wql: of the seasonal naive for the same steps; NaN as well.
-        coverage_80: share of what came within its 80 % interval; NaN if unknown.
-        coverage_95: the same of 95 %.
-    """
-    if champion_wql > seasonal_naive_wql or (math.isnan(champion_wql) and not math.isnan(seasonal_naive_wql)):
-        return f"worse than the seasonal naive: WQL {champion_wql:.3g} against {seasonal_naive_wql:.3g}"
-    for covered, nominal in ((coverage_80, COVERAGE_80), (coverage_95, COVERAGE_95)):
-        if abs(covered - nominal) > COVERAGE_TOLERANCE + ROUNDING:
-            return f"its {nominal:.0%} interval holds {covered:.1%} of what came, more than 5 points off"
-    return None
 
 
 def decide(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from plb_ray.cluster.retraining import Retrainings, RetrainPlace
+    from plb_ray.control.forecast_quality import ForecastQuality
     from plb_ray.control.views import BalancerStatus, Decision
     from plb_ray.domain.events import CalendarChange, Event, EventCalendar
     from plb_ray.domain.mapping import Mapping
@@ -69,6 +70,10 @@ class RayBalancer:
     async def history(self, order_param: str, steps: int) -> tuple[tuple[float, float], ...]:
         """See `Balancer`."""
         return cast("tuple[tuple[float, float], ...]", await self._ask("history", order_param, steps))
+
+    async def forecast_quality(self) -> tuple[ForecastQuality, ...]:
+        """See `Balancer`."""
+        return cast("tuple[ForecastQuality, ...]", await self._ask("forecast_quality"))
 
     async def push_samples(self, batch: SampleBatch) -> PushOutcome:
         """See `Balancer`."""

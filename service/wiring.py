@@ -14,13 +14,16 @@ from typing import TYPE_CHECKING
 from models.baseline import seasonal_naive
 from models.factory import make_forecaster
 from models.pool import LocalForecasterPool
+from models.registry import ModelRegistry
 from optimizer.checker import PlanVerifier
 from optimizer.planner import CompositePlanner
 from plb_ray.clock import ScaledClock, WallClock, wall_time_s
 from plb_ray.cluster.retraining import RetrainPlace
+from plb_ray.control.feedback import Feedback
 from plb_ray.control.loop import ControlLoop, Parts, Surroundings
 from plb_ray.control.migration_meter import MigrationMeter
 from plb_ray.errors import NotReadyError
+from plb_ray.history.outcomes import OutcomeStore
 from plb_ray.history.store import HistoryLimits, HistoryStore
 from plb_ray.ingest.calendar_store import CalendarStore
 from plb_ray.ingest.follower import Follower, Pace
@@ -126,7 +129,10 @@ async def build_balancer(spec: BalancerSpec) -> Runtime:
         pool, lookback_s = forecaster_pool(settings, on_ray=spec.on_ray)
         held.push_async_callback(pool.close)
         events = CalendarStore(settings.state_dir)
-        parts = Parts(queue, pool, CompositePlanner(), PlanVerifier(), history, journal.decisions, clock, events, meter)
+        feedback = forecast_feedback(settings)
+        held.push_async_callback(feedback.close)
+        kept = (history, journal.decisions, clock, events, meter, feedback)
+        parts = Parts(queue, pool, CompositePlanner(), PlanVerifier(), *kept)
         surroundings = Surroundings(
             queue_endpoint=endpoint,
             lookback_steps=lookback_s // settings.balancer.step_s,
@@ -177,6 +183,12 @@ def open_history(settings: Settings) -> HistoryStore:
     """
     limits = HistoryLimits(keep_s=settings.history.keep_days * DAY_S)
     return HistoryStore.open(settings.state_dir / "history", settings.balancer.step_s, limits)
+
+
+def forecast_feedback(settings: Settings) -> Feedback:
+    """Return what compares forecasts with what comes, and demotes the champions in the state folder's registry."""
+    keeper = ModelRegistry(settings.state_dir / "networks", wall_time_s)
+    return Feedback(store=OutcomeStore(settings.state_dir / "outcomes"), keeper=keeper)
 
 
 class _SamplesDoor:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plb_ray.clock import monotonic_s, wall_time_s
+from plb_ray.control.feedback import Feedback
 from plb_ray.control.known_events import KnownEvents
 from plb_ray.control.migration_meter import MigrationMeter
 from plb_ray.control.mover import Mover
@@ -37,12 +38,13 @@ from plb_ray.history.samples import to_cells
 
 if TYPE_CHECKING:
     from plb_ray.clock import Clock
+    from plb_ray.control.forecast_quality import ForecastQuality
     from plb_ray.control.ports import DecisionLog, EventStore, ForecasterPool, PlanChecker, Planner, Queue
     from plb_ray.domain.events import CalendarChange, Event, EventCalendar
     from plb_ray.domain.load import LoadEstimate
     from plb_ray.domain.mapping import Mapping
     from plb_ray.domain.migration import MigrationRecord, MigrationRequest
-    from plb_ray.domain.rates import OrderParamForecast
+    from plb_ray.domain.rates import OrderParamForecast, RateHistory
     from plb_ray.domain.samples import SampleBatch
     from plb_ray.history.store import HistoryStore
     from plb_ray.settings import BalancerSettings
@@ -66,6 +68,7 @@ class Parts:
     clock: Clock
     events: EventStore
     meter: MigrationMeter = field(default_factory=lambda: MigrationMeter(wall_time_s))
+    feedback: Feedback = field(default_factory=Feedback)
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,8 @@ class ControlLoop:
         outlook = await self._foresee(seen)
         self._seen, self._outlook = seen, outlook  # together: whoever asks in between gets the picture before
         self._ticks += 1
+        if outlook is not None:
+            await self._compare(seen.history, outlook)
         if outlook is None or self._mode is Mode.STATIC:
             return None
         decision = await self._decide(seen, outlook, self._mode, started_s)
@@ -212,6 +217,13 @@ class ControlLoop:
         )
         return Outlook(forecasts, estimate)
 
+    async def _compare(self, history: RateHistory, outlook: Outlook) -> None:
+        """Hold what has come against what was foreseen of it, then remember what is foreseen now."""
+        gap_starts_s = self._parts.history.gap_starts_s(history.start_s)
+        await self._parts.feedback.settle(history, gap_starts_s)
+        for forecast in outlook.forecasts.values():
+            self._parts.feedback.note(forecast)
+
     async def _decide(self, seen: Observation, outlook: Outlook, mode: Mode, started_s: float) -> Decision:
         problem = plan_problem(seen, outlook.estimate, self._moving, self._settings)
         plan = await asyncio.to_thread(self._parts.planner.plan, problem)
@@ -250,7 +262,7 @@ class ControlLoop:
             migrations_rolled_back=sum(record.step is MigrationStep.ABORTED for record in migrations),
             training=await self._parts.pool.training(),
             queue_endpoint=self._surroundings.queue_endpoint,
-            last_error=self._last_error or self._mover.last_error or self._known_events.error,
+            last_error=self._error_now(),
             restarts=self._surroundings.restarts,
             totals=self._parts.meter.totals(),
             history=self._history_view(),
@@ -272,6 +284,10 @@ class ControlLoop:
         recent = self._seen.history.rows((order_param,)).last(steps)
         starts_s = recent.start_s + recent.step_s * np.arange(recent.messages_per_s.shape[1])
         return tuple(zip(starts_s.astype(float).tolist(), recent.messages_per_s[0].astype(float).tolist(), strict=True))
+
+    async def forecast_quality(self) -> tuple[ForecastQuality, ...]:
+        """See `Balancer`."""
+        return self._parts.feedback.quality()
 
     async def push_samples(self, batch: SampleBatch) -> PushOutcome:
         """See `Balancer`. Works in pieces, so that neither the tick nor a migration waits for a large batch."""
@@ -341,6 +357,9 @@ class ControlLoop:
     async def remove_event(self, event_id: str) -> Event:
         """See `Balancer`."""
         return await asyncio.to_thread(self._parts.events.remove, event_id)
+
+    def _error_now(self) -> str:
+        return self._last_error or self._mover.last_error or self._known_events.error or self._parts.feedback.error
 
     def _history_view(self) -> HistoryView:
         history = self._parts.history

@@ -13,6 +13,7 @@ from plb_ray.control.migration_meter import MigrationTotals
 from plb_ray.domain.samples import PushOutcome
 
 if TYPE_CHECKING:
+    from plb_ray.control.forecast_quality import ForecastQuality
     from plb_ray.control.ports import TrainingStatus
     from plb_ray.domain.events import CalendarChange, Event, EventCalendar
     from plb_ray.domain.load import ResourceVector
@@ -175,6 +176,10 @@ class Balancer(Protocol):
 
     async def history(self, order_param: str, steps: int) -> tuple[tuple[float, float], ...]:
         """Return the last observed (start_s, messages_per_s) of one order param. Raises UnknownOrderParamError."""
+        ...
+
+    async def forecast_quality(self) -> tuple[ForecastQuality, ...]:
+        """Return how good the forecasts of the last week were, by horizon and forecaster; one without pairs is left out."""
         ...
 
     async def push_samples(self, batch: SampleBatch) -> PushOutcome:

@@ -128,6 +128,10 @@ class HistoryStore:
         """Return a copy of the last `steps` steps (None: all in memory) of all order params."""
         return self._window.last(steps)
 
+    def gap_starts_s(self, since_s: int) -> NDArray[np.int64]:
+        """Return the starts of the steps from `since_s` on of which nothing is known, ascending."""
+        return self._window.gap_starts_s(since_s)
+
     def append(self, start_s: int, messages_per_s: Mapping[str, float]) -> Arrival:
         """Take one closed step in; safe against SIGKILL when it returns. A step that is known already changes nothing.
 

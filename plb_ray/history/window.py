@@ -165,6 +165,13 @@ class StepWindow:
         start_s = self._first_s + (len(self) - taken) * self.step_s
         return RateHistory(self.order_params, start_s, self.step_s, block.T.copy(order="C"))
 
+    def gap_starts_s(self, since_s: int) -> NDArray[np.int64]:
+        """Return the starts of the steps from `since_s` on of which nothing is known, ascending."""
+        first = min(max(0, self._row(since_s)), len(self))
+        unobserved = first + np.flatnonzero(~self._grid.observed[first : len(self)])
+        gaps = unobserved[~self._grid.pushed[unobserved].any(axis=1)]
+        return np.asarray(self._first_s + gaps * self.step_s, dtype=np.int64)
+
     def _row(self, start_s: int) -> int:
         return (start_s - self._first_s) // self.step_s
 

@@ -16,6 +16,7 @@ from service.api import (
     history_routes,
     migration_routes,
     plan_routes,
+    quality_routes,
     read_routes,
     retrain_routes,
 )
@@ -77,6 +78,7 @@ def create_app(
     app.add_middleware(RequestMetrics, metrics=app.state.metrics)
     install_problem_handlers(app)
     modules = (
+        quality_routes,  # before the route that takes any order param's name
         read_routes,
         plan_routes,
         migration_routes,

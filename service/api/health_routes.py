@@ -14,6 +14,7 @@ from service.api.metrics import Metrics
 from service.api.schemas import Health, Readiness
 
 if TYPE_CHECKING:
+    from plb_ray.control.forecast_quality import ForecastQuality
     from plb_ray.control.views import BalancerStatus, Decision
 
 router = APIRouter(tags=["health"])
@@ -52,9 +53,11 @@ async def get_metrics(request: Request, balancer: BalancerDep) -> Response:
     """Metrics per shard, never per order param. `plb_up 0` says that the control loop does not answer."""
     status: BalancerStatus | None = None
     decision: Decision | None = None
+    quality: tuple[ForecastQuality, ...] = ()
     try:
         status, decision = await balancer.status(), await balancer.latest_decision()
+        quality = await balancer.forecast_quality()
     except PlbError:
         status = None
     metrics: Metrics = request.app.state.metrics
-    return Response(metrics.render(status, decision), media_type=CONTENT_TYPE_LATEST)
+    return Response(metrics.render(status, decision, quality), media_type=CONTENT_TYPE_LATEST)

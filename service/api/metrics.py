@@ -13,15 +13,17 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, generate_la
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
 from plb_ray.clock import monotonic_s
+from plb_ray.control.forecast_quality import CHAMPION
 from plb_ray.control.migration_meter import PAUSE_BUCKETS_MS, PauseHistogram
 from plb_ray.control.views import Mode
 from plb_ray.domain.migration import MigrationMode, MigrationStep
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+    from plb_ray.control.forecast_quality import ForecastQuality
     from plb_ray.control.migration_meter import MigrationTotals
     from plb_ray.control.views import BalancerStatus, Decision, ShardView
 
@@ -52,19 +54,22 @@ class Metrics:
         self._requests.labels(route, method, f"{status // 100}xx").inc()
         self._latency_s.labels(route).observe(seconds)
 
-    def render(self, status: BalancerStatus | None, decision: Decision | None) -> bytes:
+    def render(
+        self, status: BalancerStatus | None, decision: Decision | None, quality: Sequence[ForecastQuality] = ()
+    ) -> bytes:
         """Return everything in Prometheus' text format; None as status means that the control loop does not answer."""
         picture = CollectorRegistry()
-        picture.register(_Picture(status, decision))
+        picture.register(_Picture(status, decision, quality))
         return generate_latest(picture) + generate_latest(self._registry)
 
 
 class _Picture:
-    """A Prometheus collector over one status and one decision."""
+    """A Prometheus collector over one status, one decision and what is known of the forecasts' quality."""
 
-    def __init__(self, status: BalancerStatus | None, decision: Decision | None) -> None:
+    def __init__(self, status: BalancerStatus | None, decision: Decision | None, quality: Sequence[ForecastQuality]) -> None:
         self._status = status
         self._decision = decision
+        self._quality = quality
 
     def collect(self) -> Iterator[Metric]:
         yield _gauge("plb_up", "1 if the control loop answers.", float(self._status is not None))
@@ -73,6 +78,8 @@ class _Picture:
             yield from _shard_metrics(self._status.shards, self._status.at_s)
         if self._decision is not None:
             yield from _plan_metrics(self._decision)
+        if self._quality:
+            yield from _quality_metrics(self._quality)
 
 
 def _gauge(name: str, text: str, value: float) -> Metric:
@@ -170,6 +177,24 @@ def _plan_metrics(decision: Decision) -> Iterator[Metric]:
     yield _gauge("plb_tick_seconds", "Duration of the last tick.", decision.tick_s)
     sources = decision.sources.items()
     yield _labelled(GaugeMetricFamily, "plb_forecast_order_params", "Order params by forecaster.", ("source",), sources)
+
+
+def _quality_metrics(quality: Sequence[ForecastQuality]) -> Iterator[Metric]:
+    covered = (
+        (each.horizon, each.forecaster, interval, share)
+        for each in quality
+        for interval, share in (("80", each.coverage_80), ("95", each.coverage_95))
+    )
+    text = "Share of what came within the interval, over a week; 0.8 and 0.95 are right."
+    labels = ("horizon", "forecaster", "interval")
+    yield _labelled(GaugeMetricFamily, "plb_forecast_coverage", text, labels, covered)
+    losses = [(each.horizon, each.forecaster, each.loss) for each in quality]
+    losses += [(each.horizon, "seasonal_naive", each.seasonal_naive_loss) for each in quality if each.forecaster == CHAMPION]
+    text = "Quantile loss relative to what came, over a week; of the seasonal naive for the champion's forecasts."
+    yield _labelled(GaugeMetricFamily, "plb_forecast_loss", text, ("horizon", "forecaster"), losses)
+    pairs = ((each.horizon, each.forecaster, each.pairs) for each in quality)
+    text = "Forecasts that were compared with what came, over a week."
+    yield _labelled(GaugeMetricFamily, "plb_forecast_pairs", text, ("horizon", "forecaster"), pairs)
 
 
 class RequestMetrics:

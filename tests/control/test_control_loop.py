@@ -127,6 +127,18 @@ async def test_modes_that_may_not_migrate_do_not(tmp_path, mode):
     world.history.close()
 
 
+async def test_forecasts_are_compared_with_what_came(tmp_path):
+    """After a day the balancer knows how good it was at both horizons: of steady traffic the baseline foresees all."""
+    world = World(tmp_path, BalancerSettings(step_s=STEP_S, mode="static"))
+    await world.steps(24 * 6 + 12, STEADY)
+    found = {(each.horizon, each.forecaster): each for each in await world.loop.forecast_quality()}
+    world.history.close()
+    assert set(found) == {("medium", "baseline"), ("short", "baseline")}
+    short = found["short", "baseline"]
+    assert short.until_s == world.history.end_s
+    assert (short.loss, short.coverage_80) == pytest.approx((0.0, 0.8), abs=1e-3)
+
+
 async def test_a_dry_run_moves_nothing(tmp_path):
     """A dry run shows the moves of a tick and sends none of them."""
     world = World(tmp_path, BalancerSettings(step_s=STEP_S, headroom=0.8, solver_budget_s=2.0, mode="forecast_only"))

@@ -49,6 +49,12 @@ class BalancerContract:
         assert found.forecast.values.shape[1] == len(found.forecast.levels)
         assert np.all(np.diff(found.forecast.values, axis=1) >= 0)
 
+    async def test_forecast_quality_is_a_share_per_horizon(self, balancer):
+        """Each horizon and forecaster comes once, with shares between 0 and 1; there may be none yet."""
+        quality = await balancer.forecast_quality()
+        assert len({(each.horizon, each.forecaster) for each in quality}) == len(quality)
+        assert all(0 <= each.coverage_80 <= 1 and 0 <= each.coverage_95 <= 1 for each in quality)
+
     async def test_history_ends_before_the_forecast_begins(self, balancer):
         """History comes oldest first, at most as many steps as asked for, and ends where the forecast starts."""
         placement, _ = await still(balancer)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from plb_ray.control.forecast_quality import ForecastQuality
 from plb_ray.control.migration_meter import MigrationTotals, PauseHistogram
 from plb_ray.control.ports import TrainingStatus
 from plb_ray.control.views import (
@@ -176,6 +177,15 @@ def default_mapping() -> Mapping:
     return Mapping(236, placements)
 
 
+def default_quality() -> tuple[ForecastQuality, ...]:
+    since_s = NOW_S - 6 * 86_400
+    return (
+        ForecastQuality("medium", "champion", 141_900, since_s, NOW_S, 0.79, 0.952, 0.171, 0.35),
+        ForecastQuality("short", "champion", 451_020, since_s, NOW_S, 0.806, 0.948, 0.139, 0.312),
+        ForecastQuality("short", "baseline", 40, since_s, NOW_S, 0.8, 0.95, math.nan, math.nan),
+    )
+
+
 def default_calendar() -> EventCalendar:
     final = Event("cup-final", "match", "Cup final", NOW_S + 3600.0, NOW_S + 10_800.0, ("tenant/7/*", "JFK-LAX"))
     return EventCalendar((final, Event("thanksgiving", "holiday", "Thanksgiving Day", 1_385_528_400.0, 1_385_614_800.0)))
@@ -193,6 +203,7 @@ class FakeBalancer:
     records: list[MigrationRecord] = field(default_factory=default_migrations)
     placements: Mapping = field(default_factory=default_mapping)
     calendar: EventCalendar = field(default_factory=default_calendar)
+    quality: tuple[ForecastQuality, ...] = field(default_factory=default_quality)
     failing: dict[str, Exception] = field(default_factory=dict)
     requests: list[MigrationRequest] = field(default_factory=list)
     earlier: dict[str, tuple[MigrationRecord, ...]] = field(default_factory=dict)
@@ -226,6 +237,10 @@ class FakeBalancer:
         self._maybe_fail("history")
         self._known(order_param)
         return tuple((NOW_S + step * STEP_S, 5 * day_curve(step, 1.0)) for step in range(-steps, 0))
+
+    async def forecast_quality(self) -> tuple[ForecastQuality, ...]:
+        self._maybe_fail("forecast_quality")
+        return self.quality
 
     async def push_samples(self, batch: SampleBatch) -> PushOutcome:
         self._maybe_fail("push_samples")

@@ -174,7 +174,7 @@ async def test_detail_of_an_order_param(tmp_path):
     page = await _open(FakeBalancer(), tmp_path, f"#order-param={quote('tenant/7/orders', safe='')}")
     assert page.console == ()
     assert re.search(r'<dialog[^>]*id="detail"[^>]* open', page.dom)
-    assert "Forecast by neural" in _words(page.dom, "detail-note")
+    assert "Forecast by ensemble" in _words(page.dom, "detail-note")
     assert page.dom.count('class="main-svg"') > len(SHARDS) * 2
 
 

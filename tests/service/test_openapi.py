@@ -22,6 +22,7 @@ def test_every_promised_route_is_documented():
     """The document holds every route of the API, and nothing of the dashboard's files."""
     assert set(DOCUMENT["paths"]) == {
         "/v1/status",
+        "/v1/forecasts/quality",
         "/v1/forecasts/{order_param}",
         "/v1/allocations",
         "/v1/plans/latest",
@@ -85,7 +86,16 @@ def test_a_wrong_example_would_be_found():
 
 async def test_real_answers_fit_the_document(http):
     """What the routes really answer fits the schemas in the document."""
-    for path in ("/v1/status", "/v1/allocations", "/v1/plans/latest", "/v1/migrations", "/v1/events", "/healthz", "/readyz"):
+    for path in (
+        "/v1/status",
+        "/v1/forecasts/quality",
+        "/v1/allocations",
+        "/v1/plans/latest",
+        "/v1/migrations",
+        "/v1/events",
+        "/healthz",
+        "/readyz",
+    ):
         answer = (await http.get(path)).json()
         _fits(answer, DOCUMENT["paths"][path]["get"]["responses"]["200"]["content"]["application/json"]["schema"])
     migration = (await http.get("/v1/migrations/85-JFK-ATL")).json()

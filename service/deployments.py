@@ -18,7 +18,7 @@ from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
 from plb_ray.clock import monotonic_s
 from plb_ray.cluster.jobs import JobServer, RayRetrainings
-from plb_ray.cluster.retraining import NoRetrainings
+from plb_ray.cluster.retrain_port import NoRetrainings
 from plb_ray.cluster.runtime import cluster_address
 from plb_ray.errors import ControlUnavailableError, OutcomeUnknownError, PlbError
 from service.api.app import create_app
@@ -28,7 +28,8 @@ from service.ports import claim_port
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from plb_ray.cluster.retraining import Retrainings, RetrainPlace
+    from plb_ray.cluster.retrain_port import Retrainings
+    from plb_ray.cluster.retraining import RetrainPlace
     from plb_ray.control.forecast_quality import ForecastQuality
     from plb_ray.control.views import BalancerStatus, Decision
     from plb_ray.domain.events import CalendarChange, Event, EventCalendar

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from plb_ray.cluster.retraining import Retrainings
+    from plb_ray.cluster.retrain_port import Retrainings
 
 LOG_TAIL = 20
 

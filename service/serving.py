@@ -36,13 +36,14 @@ async def _serve(settings: Settings, console: Console) -> None:
     from plb_ray.cluster.control_actor import ACTOR_NAME  # noqa: PLC0415
     from plb_ray.cluster.runtime import NAMESPACE, start_ray, stop_ray  # noqa: PLC0415
     from service.deployments import start_http, stop_http  # noqa: PLC0415
-    from service.wiring import BalancerSpec  # noqa: PLC0415
+    from service.wiring import BalancerSpec, retrain_place  # noqa: PLC0415
 
     stop = _stop_signal()
     async with AsyncExitStack() as held:
         with console.status("starting Ray"):
+            object_store_bytes, job_server = settings.ray.object_store_mb * 1024 * 1024, settings.ray.job_server
             await asyncio.to_thread(
-                start_ray, settings.ray.address, settings.ray.num_cpus, settings.ray.object_store_mb * 1024 * 1024
+                start_ray, settings.ray.address, settings.ray.num_cpus, object_store_bytes, job_server=job_server
             )
         held.push_async_callback(asyncio.to_thread, stop_ray)
         with console.status("starting shards and the control loop"):
@@ -50,7 +51,8 @@ async def _serve(settings: Settings, console: Console) -> None:
             shards = await _shards(settings, held)
             await held.enter_async_context(control_actor(BalancerSpec(settings, shards, order_params=order_params)))
         with console.status("starting the HTTP service"):
-            url = await asyncio.to_thread(start_http, ACTOR_NAME, NAMESPACE, settings.http.host, settings.http.port)
+            http, place = settings.http, retrain_place(settings)
+            url = await asyncio.to_thread(start_http, ACTOR_NAME, NAMESPACE, http.host, http.port, place)
         held.push_async_callback(asyncio.to_thread, stop_http)
         console.print(f"dashboard and API: {url}")
         console.print(f"queue: {settings.queue.target or settings.queue.listen} ({settings.queue.kind})")

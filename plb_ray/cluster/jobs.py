@@ -28,13 +28,16 @@ if TYPE_CHECKING:
 COMMAND = (sys.executable, "-P", "-m", "service.retrain_job")
 """What a job runs, with `--state` and `--id` behind it. -P: a folder `models` where Ray happens to be must not hide ours."""
 
+NO_AGENT = "No available agent"
+ANOTHER_RAY = "another Ray on this machine may hold the port of its agent, 52365; docs/retraining.md says how both can run"
+NO_DASHBOARD = "see that it runs with its dashboard ([ray] job_server, `ray start --include-dashboard true`), then try again"
 REQUEST_TIMEOUT_S = 20.0
 CANCEL_POLL_S = 0.2
 CANCEL_POLLS = 50
 
 
 class RayRetrainings:
-    """Implements `plb_ray.cluster.retraining.Retrainings`.
+    """Implements `plb_ray.cluster.retrain_port.Retrainings`.
 
     Args:
         place: see `RetrainPlace`.
@@ -187,9 +190,9 @@ class JobServer:
 
     def _in_words(self, error: Exception) -> JobServerUnavailableError:
         self._connected = None  # the next call looks for it again
+        remedy = ANOTHER_RAY if NO_AGENT in str(error) else NO_DASHBOARD
         return JobServerUnavailableError(
-            f"the job server of Ray at {self._address} does not answer ({_last_words(str(error))}); see that the "
-            "cluster runs with its dashboard ([ray] job_server, or `ray start --include-dashboard true`), then try again"
+            f"the job server of Ray at {self._address} does not answer ({_last_words(str(error))}); {remedy}"
         )
 
 

@@ -1,4 +1,4 @@
-"""Batch retraining: what is asked for, how far it is, and the port by which it is asked. No Ray and no files.
+"""Batch retraining: what is asked for, and how far it is. No Ray and no files.
 
 A retraining trains networks outside of the balancer, as one job: a *part* is one group's network for one horizon.
 
@@ -14,10 +14,10 @@ from __future__ import annotations
 from dataclasses import dataclass, fields, replace
 from enum import StrEnum
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any
 
 from plb_ray.cluster.since import span_or_moment
-from plb_ray.errors import BadInputError, JobServerUnavailableError, UnknownRetrainingError
+from plb_ray.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -279,68 +279,3 @@ def _chosen(what: str, asked: Collection[str], known: Collection[str]) -> tuple[
         shown = ", ".join(list(known)[:NAMED_MAX]) + (", ..." if len(known) > NAMED_MAX else "")
         raise BadInputError(f"unknown {what} {wrong[0]!r}; known are {shown}")
     return tuple(name for name in known if not asked or name in asked)
-
-
-class Retrainings(Protocol):
-    """Starts retrainings and tells how far they are. Synchronous, blocks on disk and network; called off the event loop.
-
-    Everything may raise JobServerUnavailableError.
-    """
-
-    def start(self, request: RetrainRequest) -> Retraining:
-        """Start a retraining, or join the one that was asked for before; returns at once. Safe to repeat.
-
-        Raises:
-            BadInputError: see `planned`.
-        """
-        ...
-
-    def recent(self) -> tuple[Retraining, ...]:
-        """Return all that are remembered, newest first."""
-        ...
-
-    def find(self, retraining_id: str) -> Retraining:
-        """Return one as it is now. Raises UnknownRetrainingError."""
-        ...
-
-    def log(self, retraining_id: str) -> tuple[str, ...]:
-        """Return the lines that the present or last run has written; none if Ray has forgotten it.
-
-        Raises:
-            UnknownRetrainingError.
-        """
-        ...
-
-    def cancel(self, retraining_id: str) -> Retraining:
-        """End one, and return it when its job has ended; what is done stays done. Harmless when it is over.
-
-        Raises:
-            UnknownRetrainingError.
-        """
-        ...
-
-
-class NoRetrainings:
-    """Implements `Retrainings` for a service that has nowhere to run jobs."""
-
-    WHY: ClassVar[str] = "this service runs without Ray, and so without retraining jobs; `plb serve` has them"
-
-    def start(self, _request: RetrainRequest) -> Retraining:
-        """See `Retrainings`."""
-        raise JobServerUnavailableError(self.WHY)
-
-    def recent(self) -> tuple[Retraining, ...]:
-        """See `Retrainings`."""
-        return ()
-
-    def find(self, retraining_id: str) -> Retraining:
-        """See `Retrainings`."""
-        raise UnknownRetrainingError(retraining_id)
-
-    def log(self, retraining_id: str) -> tuple[str, ...]:
-        """See `Retrainings`."""
-        raise UnknownRetrainingError(retraining_id)
-
-    def cancel(self, retraining_id: str) -> Retraining:
-        """See `Retrainings`."""
-        raise UnknownRetrainingError(retraining_id)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 
 from plb_ray.clock import wall_time_s
-from plb_ray.cluster.retraining import NoRetrainings
+from plb_ray.cluster.retrain_port import NoRetrainings
 from service.api import (
     calendar_routes,
     health_routes,
@@ -28,7 +28,7 @@ from service.api.static import install_dashboard
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from plb_ray.cluster.retraining import Retrainings
+    from plb_ray.cluster.retrain_port import Retrainings
     from plb_ray.control.views import Balancer
 
 DESCRIPTION = """

@@ -7,7 +7,8 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Depends, Path, Query, Request, Response, status
 
-from plb_ray.cluster.retraining import Retrainings, RetrainRequest
+from plb_ray.cluster.retrain_port import Retrainings
+from plb_ray.cluster.retraining import RetrainRequest
 from service.api import examples, retrain_schemas
 from service.api.deps import NowDep
 from service.api.retrain_schemas import (

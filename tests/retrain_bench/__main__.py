@@ -34,6 +34,7 @@ START_S = 20_000 * DAY_S
 SEED = 1
 PAUSE_S = 0.2
 WARM_UP_TICKS = 10
+BESIDE = 10  # so many times the ticks at most while the retraining runs: all of it is to be seen
 
 
 def traffic(order_params: int, days: int) -> RateHistory:
@@ -87,7 +88,7 @@ async def run(options, state: Path) -> list[dict]:
     rows = [summary("alone", *await measured(pool, history, options.ticks))]
     record = await asyncio.to_thread(retrainings.start, RetrainRequest())
     record = await under_way(retrainings, record)
-    seconds, share = await measured(pool, history, options.ticks, lambda: not over(retrainings, record))
+    seconds, share = await measured(pool, history, BESIDE * options.ticks, lambda: not over(retrainings, record))
     rows.append(summary("with a retraining", seconds, share))
     ended = retrainings.find(record.retraining_id)
     said(f"retraining: {ended.state} after {len(seconds)} ticks, {ended.fraction:.0%} of it done")
@@ -125,7 +126,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="tests.retrain_bench", description=__doc__)
     parser.add_argument("--order-params", type=int, default=200)
     parser.add_argument("--days", type=int, default=14)
-    parser.add_argument("--ticks", type=int, default=200, help="of each phase; fewer if the retraining ends before")
+    parser.add_argument(
+        "--ticks",
+        type=int,
+        default=200,
+        help="of the phases before and after; the one beside a retraining lasts as long as that does",
+    )
     parser.add_argument("--actors", type=int, default=2)
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()

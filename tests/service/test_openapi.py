@@ -59,7 +59,7 @@ def test_every_route_has_words_and_valid_examples(path, method, operation):
 
 def test_examples_of_requests_fit():
     """The examples of request bodies fit their schemas."""
-    for name in ("MigrationStart", "EventPut", "SamplesPush"):
+    for name in ("MigrationStart", "EventPut", "SamplesPush", "RetrainStart"):
         schema = DOCUMENT["components"]["schemas"][name]
         assert schema["examples"]
         for example in schema["examples"]:

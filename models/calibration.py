@@ -8,16 +8,18 @@ The mathematics
 
         logit a(tau) <- logit a(tau) + gamma / (1 + h) (tau - hit) / (tau (1 - tau))
 
-    so that an interval that misses too often grows until it does not, whatever the traffic does: as the logit stays within
-    +-REACH, over n steps the mean of the hits differs from tau by at most 2 REACH tau (1 - tau) / (gamma n), with no
-    assumption on the data. (Steps of the level itself, as in the paper, jump over the narrow range of levels beyond 0.99.)
-    Far steps adapt more slowly: what was said for them is known to be wrong only h steps later, and h forecasts in a row
-    err alike, so that with the same gain the levels would swing instead of settling.
-    Between the levels the raw
-    quantiles are joined linearly; above the highest one an exponential tail goes on, below the lowest a line towards 0.
+    so that an interval that misses too often grows until it does not: as the logit stays within +-REACH, over n steps that
+    meet no atom the mean of these hits differs from tau by at most 2 REACH (1 + h) tau (1 - tau) / (gamma n), with no
+    assumption on the data. The hits are those of the levels as they are when the step is observed, not as they were when
+    the forecast was made: at the first step that is the same, far ahead it is not, and no bound holds for what was said.
+    (Steps of the level itself, as in the paper, jump over the narrow range of levels beyond 0.99.) Far steps adapt more
+    slowly: what was said for them is known to be wrong only h steps later, and h forecasts in a row err alike, so that with
+    the same gain the levels would swing instead of settling. Between the levels the raw quantiles are joined linearly;
+    above the highest one an exponential tail goes on, below the lowest a line towards 0.
 
-    Idle order params are atoms: a rate of 0 where all levels up to p are 0 is a hit of tau <= p in the proportion tau / p
-    (the randomised probability integral transform), else nothing could ever be calibrated where most steps are idle.
+    Idle order params are atoms: a rate of 0 where all levels up to p are 0 is a hit of tau in the proportion tau / p', p'
+    halfway to the next level (the randomised probability integral transform), else nothing could ever be calibrated where
+    most steps are idle.
 
 The forecasts to look back at are made anew from the history (they are a function of it), for the busiest order params of
 each class. So the state is no more than the adjusted levels and the time up to which they have learnt, and a process that
@@ -40,7 +42,7 @@ import numpy as np
 
 from models.base import LEVELS, WEEK_S, truncated
 from models.ensemble import tail_steps
-from models.traffic_class import CLASSES, classify
+from models.traffic_class import CLASSES, busiest_of_each, classify
 from plb_ray.errors import BadInputError, NoForecastError
 
 if TYPE_CHECKING:
@@ -193,7 +195,8 @@ class Calibrated:
         """Return the logits (C, H, Q) after the steps [first, end) of the grid have been observed."""
         assert self._horizon is not None
         of_class = classify(truncated(grid, first))
-        rows = _busiest(grid, of_class, first, self._params.rows_max)
+        recent = grid.messages_per_s[:, max(0, first - WEEK_S // grid.step_s) : first]
+        rows = busiest_of_each(of_class, recent, self._params.rows_max)
         part, of_class = grid.rows(tuple(grid.order_params[row] for row in rows)), of_class[rows]
         oldest = max(1, first - self._horizon.steps + 1)
         raw = self._member.quantiles(truncated(part, end), np.arange(oldest, end))  # (N, K, H, Q)
@@ -213,13 +216,6 @@ class Calibrated:
                     logits[number, known] += gain[known] * (TAUS - hits[mine].mean(axis=0)) + back
             logits = np.sort(np.clip(logits, -REACH, REACH), axis=2)
         return logits
-
-
-def _busiest(grid: RateHistory, of_class: NDArray[np.intp], end: int, most: int) -> NDArray[np.intp]:
-    """Return the rows of at most `most` order params of each class, in ascending order."""
-    recent = grid.messages_per_s[:, max(0, end - WEEK_S // grid.step_s) : end]
-    order = np.argsort(-recent.mean(axis=1), kind="stable")
-    return np.sort(np.concatenate([order[of_class[order] == number][:most] for number in range(len(CLASSES))]))
 
 
 def _levels(logits: NDArray[np.float64]) -> NDArray[np.float64]:

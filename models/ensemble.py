@@ -33,7 +33,7 @@ import numpy as np
 from scipy.optimize import minimize
 
 from models.base import DAY_S, LEVELS, truncated
-from models.traffic_class import CLASSES, classify
+from models.traffic_class import CLASSES, busiest_of_each, classify
 from plb_ray.errors import NoForecastError
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def _weigh(
         weights[:, -1] = 1.0
         return weights
     of_class = classify(truncated(grid, int(origins[0])))
-    rows = _looked_at(of_class, grid)
+    rows = busiest_of_each(of_class, grid.messages_per_s, ROWS_MAX)
     part, of_class = grid.rows(tuple(grid.order_params[row] for row in rows)), of_class[rows]
     said = np.stack([member.quantiles(part, origins) for member in active])  # (M, N, K, H, Q)
     actual = part.messages_per_s[:, origins[:, None] + np.arange(horizon.steps)].swapaxes(0, 1)  # (N, K, H)
@@ -227,13 +227,6 @@ def _weigh(
         evidence = spans * min(int(mine.sum()), INDEPENDENT)
         weights[number, sound] = _best_weights(said[sound][:, :, mine], actual[:, mine], prior / prior.sum(), evidence)
     return weights
-
-
-def _looked_at(of_class: NDArray[np.intp], grid: RateHistory) -> NDArray[np.intp]:
-    """Return the rows of at most ROWS_MAX order params of each class, the busiest ones, in ascending order."""
-    busiest = np.argsort(-grid.messages_per_s.mean(axis=1), kind="stable")
-    by_class = [busiest[of_class[busiest] == number][:ROWS_MAX] for number in range(len(CLASSES))]
-    return np.sort(np.concatenate(by_class))
 
 
 def _best_weights(

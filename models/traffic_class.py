@@ -47,6 +47,19 @@ def classify(grid: RateHistory) -> NDArray[np.intp]:
     return classes.astype(np.intp)
 
 
+def busiest_of_each(of_class: NDArray[np.intp], rates: NDArray[np.floating], most: int) -> NDArray[np.intp]:
+    """Return the rows of at most `most` order params of each class, those with the highest mean rate, in ascending order.
+
+    Args:
+        of_class: (K,) as `classify` returns it.
+        rates: (K, T) whose means count.
+        most: of each class.
+    """
+    busiest = np.argsort(-rates.mean(axis=1), kind="stable")
+    by_class = [busiest[of_class[busiest] == number][:most] for number in range(len(CLASSES))]
+    return np.sort(np.concatenate(by_class))
+
+
 def _hot(total: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return the rows of the busiest order params, as few as carry HOT_SHARE of the traffic."""
     busiest = np.argsort(-total, kind="stable")

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from models.base import LEVELS, pinball
+from models.base import pinball
 from models.ensemble import Ensemble, tail_steps
 from models.traffic_class import CLASSES, classify
 from plb_ray.domain.rates import medium_horizon
@@ -108,4 +108,3 @@ def test_progress_rises_to_one():
     Ensemble([Fixed("a", 1.0), Fixed("b", 1.0)]).fit(seasonal_history(), SHORT, told.append)
     assert told == sorted(told)
     assert told[-1] == 1.0
-    assert len(LEVELS) == 13

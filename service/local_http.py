@@ -26,7 +26,10 @@ async def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Async
         PortInUseError: somebody listens on that port.
     """
     port = claim_port(host, port, "the HTTP service")
-    config = uvicorn.Config(app, host=host, port=port, log_level="warning", access_log=False, lifespan="off")
+    # uvicorn's own log_config would close every handler of this process, and absl's closes the stream it was born with.
+    config = uvicorn.Config(
+        app, host=host, port=port, log_config=None, log_level="warning", access_log=False, lifespan="off"
+    )
     server = _Server(config)
     task = asyncio.create_task(server.serve())
     try:

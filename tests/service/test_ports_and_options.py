@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import io
+import logging
 import socket
 from pathlib import Path
 
@@ -54,6 +56,21 @@ async def test_serving_in_process_serves_and_stops():
         with pytest.raises(PortInUseError):
             claim_port("127.0.0.1", port, "another")
     assert claim_port("127.0.0.1", port, "another") == port
+
+
+class _Closing(logging.StreamHandler):
+    """A handler that closes its stream with itself, as absl's does."""
+
+    def close(self):
+        self.stream.close()
+        super().close()
+
+
+async def test_serving_in_process_leaves_the_log_handlers_of_the_process_alone():
+    """What else logs in this process goes on logging: no handler is closed, nor a stream with it."""
+    kept = _Closing(io.StringIO())
+    async with serving(create_app(FakeBalancer())):
+        assert not kept.stream.closed
 
 
 @pytest.mark.parametrize(

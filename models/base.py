@@ -30,6 +30,7 @@ __all__ = [
     "make_forecast",
     "on_grid",
     "pinball",
+    "tail_steps",
     "truncated",
     "weighted_quantile_loss",
 ]
@@ -43,6 +44,9 @@ DECILES = [i for i, level in enumerate(LEVELS) if round(10 * level, 6).is_intege
 
 DAY_S = 24 * 3600
 WEEK_S = 7 * DAY_S
+
+TAIL_S = 2 * DAY_S
+"""Of a history: at most so much is held out from what learns, if the horizon is not longer still."""
 
 RATE_MAX_PER_S = 1e15
 """Larger rates are cut to this, so that no sum or square of rates leaves the range of float32."""
@@ -61,6 +65,12 @@ def clean_rates(rates: NDArray[np.floating]) -> NDArray[np.float32]:
         held = np.take_along_axis(rates, np.maximum(source, 0), axis=1)
         rates = np.where(source < 0, 0.0, held)
     return np.clip(rates, 0.0, RATE_MAX_PER_S).astype(np.float32)
+
+
+def tail_steps(steps: int, step_s: int, horizon: Horizon) -> int:
+    """Return how many steps are held out: a fifth, at least one horizon, at most two days or two horizons."""
+    longest = max(2 * horizon.steps, TAIL_S // step_s)
+    return max(horizon.steps, min(steps // 5, longest))
 
 
 def on_grid(history: RateHistory, horizon: Horizon) -> RateHistory:

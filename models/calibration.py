@@ -40,8 +40,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.base import LEVELS, WEEK_S, truncated
-from models.ensemble import tail_steps
+from models.base import LEVELS, WEEK_S, tail_steps, truncated
 from models.traffic_class import CLASSES, busiest_of_each, classify
 from plb_ray.errors import BadInputError, NoForecastError
 
@@ -144,6 +143,10 @@ class Calibrated:
     def learn_on(self, grid: RateHistory, on_progress: Callable[[float], None]) -> None:
         """See `Member`. The levels stay: on what the member learns from it is better than on what comes."""
         self._member.learn_on(grid, on_progress)
+
+    def specialise(self, grid: RateHistory, on_progress: Callable[[float], None]) -> None:
+        """See `Member`. The levels stay, for the same reason."""
+        self._member.specialise(grid, on_progress)
 
     def quantiles(self, grid: RateHistory, origins: NDArray[np.intp]) -> NDArray[np.float32]:
         """See `Candidate`. At each origin the levels have learnt from every step before it, and from none behind."""

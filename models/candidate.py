@@ -72,10 +72,18 @@ class Member(Candidate, Protocol):
         ...
 
     def learn_on(self, grid: RateHistory, on_progress: Callable[[float], None]) -> None:
-        """Go on from what was learnt, on another grid: a longer one, or that of some order params only.
+        """Go on from what was learnt, on a longer grid.
 
         Raises:
             NoForecastError: neither `fit` nor `load` came first, or the grid is too short to learn from.
+        """
+        ...
+
+    def specialise(self, grid: RateHistory, on_progress: Callable[[float], None]) -> None:
+        """Go on from what was learnt of many order params, on the few that the grid has, without forgetting the many.
+
+        Raises:
+            NoForecastError: as `learn_on`.
         """
         ...
 

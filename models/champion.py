@@ -119,13 +119,23 @@ class ChampionForecaster:
         self._folder: VersionFolder | None = None
         self._seen: object = _NEVER
 
-    def fit(self, history: RateHistory, horizon: Horizon, on_progress: Callable[[float], None] | None = None) -> None:
-        """See `Forecaster`. Until it is saved the challenger answers, if it is not worse than the baseline on the tail."""
+    def fit(
+        self,
+        history: RateHistory,
+        horizon: Horizon,
+        on_progress: Callable[[float], None] | None = None,
+        parent: Path | None = None,
+    ) -> None:
+        """See `Forecaster`. Until it is saved the challenger answers, if it is not worse than the baseline on the tail.
+
+        Of `parent`, the versions of another group, the champion is gone on from, or the newest version without one.
+        """
         tell = on_progress or _ignore
         history = history.last(self.training_s // history.step_s)
         tail = hold_out(history, horizon, self._params.trial)
         forecaster, began_s = self._make(), self._elapsed_s()
-        forecaster.fit(until(history, tail.learnt_until_s), horizon, lambda done: tell(LEARNING_SHARE * done))
+        start = None if parent is None else VersionFolder(parent, self._now_s).best_model()
+        forecaster.fit(until(history, tail.learnt_until_s), horizon, lambda done: tell(LEARNING_SHARE * done), start)
         training_s = self._elapsed_s() - began_s
         trial = run_trial(_sound(forecaster), tail)
         baseline = run_trial(lambda past: seasonal_naive(past, horizon), tail)

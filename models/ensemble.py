@@ -26,13 +26,13 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.optimize import minimize
 
-from models.base import DAY_S, LEVELS, truncated
+from models.base import LEVELS, tail_steps, truncated
+from models.progress import Share
 from models.traffic_class import CLASSES, busiest_of_each, classify
 from plb_ray.errors import NoForecastError
 
@@ -48,7 +48,6 @@ if TYPE_CHECKING:
 LOG = logging.getLogger(__name__)
 FORMAT = 1
 MANIFEST = "ensemble.json"
-TAIL_S = 2 * DAY_S
 ORIGINS = 48
 """Origins of the held-out tail that the members are weighed on."""
 
@@ -110,7 +109,7 @@ class Ensemble:
         """See `Candidate`. The members learn from all but the tail and are weighed on the tail."""
         steps = grid.messages_per_s.shape[1]
         cut = steps - tail_steps(steps, grid.step_s, horizon)
-        learning = _Share(on_progress, 0.0, LEARNING_SHARE)
+        learning = Share(on_progress, 0.0, LEARNING_SHARE)
         active = _fitted(self._members, truncated(grid, cut), horizon, learning)
         if not active:
             raise NoForecastError(f"{steps} steps of {grid.step_s} s are too short a history for any of the members")
@@ -120,12 +119,23 @@ class Ensemble:
 
     def learn_on(self, grid: RateHistory, on_progress: Callable[[float], None]) -> None:
         """See `Member`: the members that count go on; the weights stay."""
+        for member, share in self._counting(on_progress):
+            member.learn_on(grid, share)
+        on_progress(1.0)
+
+    def specialise(self, grid: RateHistory, on_progress: Callable[[float], None]) -> None:
+        """See `Member`: the members that count do; the weights stay."""
+        for member, share in self._counting(on_progress):
+            member.specialise(grid, share)
+        on_progress(1.0)
+
+    def _counting(self, on_progress: Callable[[float], None]) -> list[tuple[Member, Share]]:
+        """Return the members that have a weight, each with what it tells its progress to."""
         if self._horizon is None:
             raise NoForecastError("the ensemble was not trained yet")
         counting = [member for member, weight in zip(self._active, self.weights.max(axis=0), strict=True) if weight > 0]
-        for number, member in enumerate(counting):
-            member.learn_on(grid, _Share(on_progress, number / len(counting), (number + 1) / len(counting)))
-        on_progress(1.0)
+        count = len(counting)
+        return [(each, Share(on_progress, at / count, (at + 1) / count)) for at, each in enumerate(counting)]
 
     def quantiles(self, grid: RateHistory, origins: NDArray[np.intp]) -> NDArray[np.float32]:
         """See `Candidate`. Classes are those of the grid as it is before the first origin."""
@@ -170,24 +180,6 @@ class Ensemble:
         self._active, self._horizon, self.weights = active, horizon, weights
 
 
-def tail_steps(steps: int, step_s: int, horizon: Horizon) -> int:
-    """Return how many steps are held out: a fifth, at least one horizon, at most two days or two horizons."""
-    longest = max(2 * horizon.steps, TAIL_S // step_s)
-    return max(horizon.steps, min(steps // 5, longest))
-
-
-@dataclass(frozen=True)
-class _Share:
-    """Tells the progress of a part as that of the whole, in which it goes from `begin` to `end`."""
-
-    tell: Callable[[float], None]
-    begin: float
-    end: float
-
-    def __call__(self, done: float) -> None:
-        self.tell(self.begin + (self.end - self.begin) * done)
-
-
 def _fitted(
     members: Sequence[Member], grid: RateHistory, horizon: Horizon, on_progress: Callable[[float], None]
 ) -> tuple[Member, ...]:
@@ -195,7 +187,7 @@ def _fitted(
     active = []
     for number, member in enumerate(members):
         try:
-            member.fit(grid, horizon, _Share(on_progress, number / len(members), (number + 1) / len(members)))
+            member.fit(grid, horizon, Share(on_progress, number / len(members), (number + 1) / len(members)))
         except NoForecastError as error:
             LOG.info("%s is left out of the ensemble: %s", member.name, error)
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from models.candidate import Member
     from plb_ray.domain.rates import Forecast, RateHistory
 
+LOG = logging.getLogger(__name__)
 FORMAT = 1
 MANIFEST = "forecaster.json"
 
@@ -44,11 +46,30 @@ class CandidateForecaster:
         """See `Forecaster`."""
         return self._candidate.training_s
 
-    def fit(self, history: RateHistory, horizon: Horizon, on_progress: Callable[[float], None] | None = None) -> None:
+    def fit(
+        self,
+        history: RateHistory,
+        horizon: Horizon,
+        on_progress: Callable[[float], None] | None = None,
+        parent: Path | None = None,
+    ) -> None:
         """See `Forecaster`."""
+        tell = on_progress or _ignore
         grid = on_grid(history.last(max(1, self.training_s // history.step_s)), horizon)
-        self._candidate.fit(grid, horizon, on_progress or _ignore)
+        if parent is None or not self._loaded(parent, horizon):
+            self._candidate.fit(grid, horizon, tell)
+        else:
+            self._candidate.specialise(grid, tell)
         self._horizon = horizon
+
+    def _loaded(self, parent: Path, horizon: Horizon) -> bool:
+        """Load an artifact; return whether it could be, and was made for this horizon."""
+        try:
+            self.load(parent)
+        except NoForecastError as error:
+            LOG.info("%s; training begins from nothing", error)
+            return False
+        return self._horizon == horizon
 
     def predict(self, history: RateHistory) -> Forecast:
         """See `Forecaster`."""

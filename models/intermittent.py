@@ -85,6 +85,10 @@ class IntermittentForecaster:
         """See `Member`: the same as `fit`."""
         self.fit(grid, self._trained(), on_progress)
 
+    def specialise(self, grid: RateHistory, on_progress: Callable[[float], None]) -> None:
+        """See `Member`: each order param is on its own anyway."""
+        self.learn_on(grid, on_progress)
+
     def quantiles(self, grid: RateHistory, origins: NDArray[np.intp]) -> NDArray[np.float32]:
         """See `Candidate`."""
         horizon = self._trained()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from models.base import DAY_S, LEVELS, RATE_MAX_PER_S, WEEK_S
-from models.params import default_params, params_from
+from models.base import DAY_S, LEVELS, RATE_MAX_PER_S, WEEK_S, pinball, tail_steps
+from models.params import OWN_EFFORTS, OWN_GAIN, default_params, params_from
+from models.progress import Share
 from models.windows import WEEK_LAGS, Seen, Windows, WindowShape
 from plb_ray.clock import monotonic_s
 from plb_ray.errors import BadInputError, NoForecastError
@@ -32,6 +35,12 @@ ORIGINS_MIN = 24
 
 KINDS_MAX = 8
 """Kinds of events that a network may learn: those that occur most often."""
+
+OWN_ORIGINS = 48
+"""Origins of the tail on which it is seen how many steps help to make a network an order param's own."""
+
+OWN_WORK = sum(OWN_EFFORTS) + max(OWN_EFFORTS)
+"""Steps that take the tries and the most that may follow."""
 
 BATCH = 8192
 """Windows that are predicted in one tensor; bounds the memory to some 100 MB."""
@@ -97,22 +106,63 @@ class NeuralForecaster:
         windows = Windows(grid, shape)
         seen = windows.seen(*_origins(windows))
         fitted = _Fitted(door.build(self._kind, shape, params), shape, horizon, params, seen)
-        self._train(fitted, windows, params, on_progress)
+        self._train(fitted, windows, _origins(windows), params, on_progress)
         self._fitted = fitted
 
     def learn_on(self, grid: RateHistory, on_progress: Callable[[float], None]) -> None:
         """See `Member`: some more steps, smaller ones, from the weights as they are. Kinds of events stay those of `fit`."""
-        fitted = self._trained()
-        windows = Windows(grid.last(self.training_s // grid.step_s), fitted.shape)
-        seen = windows.seen(*_origins(windows))
-        self._train(replace(fitted, seen=seen), windows, fitted.params.going_on(), on_progress)
-        self._fitted = replace(fitted, seen=seen)
+        windows = self._windows(grid)
+        self._fitted = self._further(windows, _origins(windows), self._trained().params.going_on(), on_progress)
 
-    def _train(self, fitted: _Fitted, windows: Windows, params: NetworkParams, on_progress: Callable[[float], None]) -> None:
+    def specialise(self, grid: RateHistory, on_progress: Callable[[float], None]) -> None:
+        """See `Member`: as many steps as helped foresee the tail of the grid; none if none did, or there is too little."""
+        windows, horizon = self._windows(grid), self._trained().horizon
+        first, end = _origins(windows)
+        cut = end - tail_steps(windows.steps, grid.step_s, horizon)
+        if cut - horizon.steps - first < ORIGINS_MIN:
+            on_progress(1.0)
+            return
+        tail = np.unique(np.linspace(cut, end - 1, OWN_ORIGINS).astype(np.intp))
+        best, lowest, spent = 0, math.inf, 0
+        for steps in OWN_EFFORTS:
+            tell = Share(on_progress, spent / OWN_WORK, (spent + steps) / OWN_WORK)
+            made = self._own(windows, (first, cut - horizon.steps), steps, tell)
+            loss, spent = _loss_of(made, windows, tail), spent + steps
+            if loss < lowest * (1.0 - OWN_GAIN):
+                best, lowest = steps, loss
+        self._fitted = self._own(windows, (first, end), best, Share(on_progress, spent / OWN_WORK, 1.0))
+
+    def _own(self, windows: Windows, origins: tuple[int, int], steps: int, on_progress: Callable[[float], None]) -> _Fitted:
+        """Return a copy of the network that has made so many steps more; the same network for none."""
+        if not steps:
+            on_progress(1.0)
+            return self._trained()
+        return self._further(windows, origins, self._trained().params.specialising(steps), on_progress)
+
+    def _windows(self, grid: RateHistory) -> Windows:
+        return Windows(grid.last(self.training_s // grid.step_s), self._trained().shape)
+
+    def _further(
+        self, windows: Windows, origins: tuple[int, int], params: NetworkParams, on_progress: Callable[[float], None]
+    ) -> _Fitted:
+        """Return a copy of the network that has learnt on."""
+        before = self._trained()
+        further = replace(before, network=copy.deepcopy(before.network), seen=windows.seen(*origins))
+        self._train(further, windows, origins, params, on_progress)
+        return further
+
+    def _train(
+        self,
+        fitted: _Fitted,
+        windows: Windows,
+        origins: tuple[int, int],
+        params: NetworkParams,
+        on_progress: Callable[[float], None],
+    ) -> None:
         from models import network as door  # noqa: PLC0415 (the same)
 
         began_s = self._read_s()
-        training = door.Training(_origins(windows), lambda: self._read_s() - began_s, on_progress)
+        training = door.Training(origins, lambda: self._read_s() - began_s, on_progress)
         door.train(fitted.network, windows.limited_to(fitted.seen), params, training)
 
     def quantiles(self, grid: RateHistory, origins: NDArray[np.intp]) -> NDArray[np.float32]:
@@ -124,16 +174,8 @@ class NeuralForecaster:
         for i, origin in enumerate(origins):
             for begin in range(0, len(rows), BATCH):
                 part = rows[begin : begin + BATCH]
-                values[i, part] = self._run(fitted, windows, part, np.full(len(part), origin))
+                values[i, part] = _run(fitted, windows, part, np.full(len(part), origin))
         return values
-
-    @staticmethod
-    def _run(fitted: _Fitted, windows: Windows, rows: NDArray[np.intp], at: NDArray[np.intp]) -> NDArray[np.float32]:
-        from models import network as door  # noqa: PLC0415 (the same)
-
-        inputs, scale = windows.inputs(rows, at)
-        rates = door.run(fitted.network, fitted.shape, inputs, scale, fitted.params.threads)  # (B, H, Q)
-        return np.sort(np.clip(rates, 0.0, RATE_MAX_PER_S), axis=2)
 
     def save(self, folder: Path) -> None:
         """See `Member`."""
@@ -166,6 +208,22 @@ class NeuralForecaster:
         if self._fitted is None:
             raise NoForecastError("the network was not trained yet")
         return self._fitted
+
+
+def _run(fitted: _Fitted, windows: Windows, rows: NDArray[np.intp], at: NDArray[np.intp]) -> NDArray[np.float32]:
+    from models import network as door  # noqa: PLC0415 (the same)
+
+    inputs, scale = windows.inputs(rows, at)
+    rates = door.run(fitted.network, fitted.shape, inputs, scale, fitted.params.threads)  # (B, H, Q)
+    return np.sort(np.clip(rates, 0.0, RATE_MAX_PER_S), axis=2)
+
+
+def _loss_of(fitted: _Fitted, windows: Windows, origins: NDArray[np.intp]) -> float:
+    """Return the mean quantile loss of all rows of the windows at some origins."""
+    rows = np.arange(len(windows.rates))
+    row, at = (each.ravel() for each in np.meshgrid(rows, origins))
+    said = _run(fitted, windows.limited_to(fitted.seen), row, at)  # (B, H, Q)
+    return float(pinball(windows.targets(row, at), said).mean())
 
 
 def _kinds(grid: RateHistory) -> tuple[str, ...]:

@@ -86,6 +86,15 @@ class VersionFolder:
         """Return the folder with the forecaster's own files."""
         return self.folder / version / MODEL
 
+    def best_model(self) -> Path | None:
+        """Return `model` of the champion, or of the newest version where none serves; None if there is no version."""
+        versions = self.versions()
+        try:
+            version = self.champion()
+        except NoForecastError:
+            version = None
+        return self.model(version or versions[-1]) if versions else None
+
     def champion(self) -> str | None:
         """Return the version that serves; None = none, so the baseline does.
 

@@ -101,10 +101,10 @@ class ForecasterActor:
         return [forecast for forecast in made if forecast is not None]
 
     @ray.method(concurrency_group="train")
-    def train(self, group: str, seed: int, history: RateHistory, horizon: Horizon) -> None:
+    def train(self, group: str, seed: int, history: RateHistory, horizon: Horizon, parent: str = "") -> None:
         """Train a group's network, write its artifact, then serve it. A failure is kept in `progress`.
 
-        If a retraining job is at it, it is left to that one.
+        It goes on from the network of the group `parent`, if one is named. What a retraining job is at is left to that one.
         """
         _be_nice(self._niceness)
         key = (group, horizon.name)
@@ -112,7 +112,7 @@ class ForecasterActor:
         try:
             with training_lock(self._folder, *key) as free:
                 if free:
-                    self._serving[key] = self._trained(key, seed, history, horizon)
+                    self._serving[key] = self._trained(key, seed, history, horizon, parent)
         except Exception as error:  # whatever went wrong, the other groups must be trained and the older network serves
             if not isinstance(error, NoForecastError):
                 LOG.exception("training of %s for the %s horizon failed", *key)
@@ -120,9 +120,10 @@ class ForecasterActor:
             return
         self._progress[key] = GroupProgress(key in self._serving, 1.0, elsewhere=not free)
 
-    def _trained(self, key: tuple[str, str], seed: int, history: RateHistory, horizon: Horizon) -> Forecaster:
+    def _trained(self, key: tuple[str, str], seed: int, history: RateHistory, horizon: Horizon, parent: str) -> Forecaster:
         forecaster = self._make(seed)
-        forecaster.fit(history, horizon, lambda fraction: self._tell(key, fraction))
+        start = self._folder / parent / horizon.name if parent else None
+        forecaster.fit(history, horizon, lambda fraction: self._tell(key, fraction), start)
         forecaster.save(self._folder.joinpath(*key))
         return forecaster
 

@@ -78,13 +78,13 @@ class ForecasterLink:
             return []
         return await self._ask(horizon.name, lambda: self.handle.forecast.remote(histories, horizon), timeout_s) or []
 
-    def train(self, group: str, seed: int, history: ray.ObjectRef[RateHistory], horizon: Horizon) -> None:
+    def train(self, group: str, seed: int, history: ray.ObjectRef[RateHistory], horizon: Horizon, parent: str = "") -> None:
         """Have a group's network trained, unless its last training has not ended yet."""
         key = (group, horizon.name)
         if key in self._jobs:
             return
         self._progress.setdefault(key, WAITING)
-        self._jobs[key] = self._submit((group, seed, history, horizon), attempt=1)
+        self._jobs[key] = self._submit((group, seed, history, horizon, parent), attempt=1)
 
     async def progress(self, timeout_s: float) -> dict[tuple[str, str], GroupProgress]:
         """Return the progress by (group, horizon name), as last seen if the actor does not answer.

@@ -18,7 +18,7 @@ import ray
 
 from plb_ray.cluster.assignment import read_assignment, write_assignment
 from plb_ray.cluster.forecaster_link import ForecasterLink
-from plb_ray.cluster.grouping import actor_of, assign_groups
+from plb_ray.cluster.grouping import actor_of, assign_groups, parent_of
 from plb_ray.control.ports import TrainingStatus
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ class RayForecasterPool:
         refs = {group: ray.put(part) for group, part in parts.items()}
         for horizon in horizons:
             for number, (group, ref) in enumerate(sorted(refs.items())):
-                self._link_of(group).train(group, self._seed + number, ref, horizon)
+                # a shared group sorts before the dedicated ones, so that it is trained before those that go on from it
+                self._link_of(group).train(group, self._seed + number, ref, horizon, parent_of(group, refs))
 
     async def training(self) -> tuple[TrainingStatus, ...]:
         """See `ForecasterPool`. An actor that does not answer is shown as last seen."""

@@ -2,7 +2,7 @@
 
 Each group has one network per horizon and lives on one actor. An order param stays in its group for good, so that the
 artifact of a group goes on fitting its members; only new ones are placed. The hottest ones may each get a group of their
-own, whose network learns nothing but them.
+own, whose network goes on from that of a shared group, its parent, and learns nothing but them from there.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
 SHARED = "group-"
 DEDICATED = "hot-"
@@ -57,3 +57,16 @@ def actor_of(group: str, actors: int) -> int:
     if group.startswith(SHARED):
         return int(group.removeprefix(SHARED)) % actors
     return actors - 1 - int(group.removeprefix(DEDICATED)) % actors
+
+
+def parent_of(group: str, groups: Collection[str]) -> str:
+    """Return the shared group whose network a dedicated group's goes on from; empty for a shared one, or without any.
+
+    Args:
+        group: of `groups`.
+        groups: all there are. With as many shared ones as actors the parent is on the same actor, which trains it first.
+    """
+    shared = sorted(name for name in groups if name.startswith(SHARED))
+    if not group.startswith(DEDICATED) or not shared:
+        return ""
+    return min(shared, key=lambda name: (actor_of(name, len(shared)) != actor_of(group, len(shared)), name))

@@ -135,8 +135,9 @@ def _train(
         if not free:
             return Ended(part.key, PartState.SKIPPED, "somebody else is training it: the balancer, or another retraining")
         forecaster = make_forecaster(seed)
+        parent = networks / part.parent / part.horizon if part.parent else None
         try:
-            forecaster.fit(history, horizon, teller)
+            forecaster.fit(history, horizon, teller, parent)
             forecaster.save(networks / part.group / part.horizon)
         except NoForecastError as error:
             return Ended(part.key, PartState.FAILED, str(error))

@@ -105,12 +105,18 @@ class RetrainRun:
         return self._end()
 
     def _hand_out(self) -> None:
-        while self._waiting and len(self._busy) < self._crew.size:
-            part = self._part(self._waiting.popleft())
+        while len(self._busy) < self._crew.size and (key := self._next()) is not None:
+            self._waiting.remove(key)
+            part = self._part(key)
             part = replace(part, state=PartState.TRAINING, attempts=part.attempts + 1, fraction=0.0)
             self.record = self.record.with_part(part)
             self._busy.add(part.key)
             self._crew.start(part)
+
+    def _next(self) -> Key | None:
+        """Return the first part in the queue whose parent is not still to be trained."""
+        pending = {*self._waiting, *self._busy}
+        return next((key for key in self._waiting if (self._part(key).parent, key[1]) not in pending), None)
 
     def _take_in(self, ended: Ended) -> None:
         self._busy.remove(ended.key)

@@ -16,6 +16,7 @@ from enum import StrEnum
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
+from plb_ray.cluster.grouping import parent_of
 from plb_ray.cluster.since import span_or_moment
 from plb_ray.errors import BadInputError
 
@@ -68,6 +69,7 @@ class Part:
         fraction: done of it, 0 to 1.
         attempts: how often it was begun in this run.
         where: node and process that trains it, or did last.
+        parent: group whose network it goes on from; empty: it begins from nothing.
         note: why it was skipped, failed, or is begun again; if it is done, which version serves.
         took_s: how long the training took; None while there is none.
     """
@@ -80,6 +82,7 @@ class Part:
     where: str = ""
     note: str = ""
     took_s: float | None = None
+    parent: str = ""
 
     @property
     def key(self) -> tuple[str, str]:
@@ -90,6 +93,10 @@ class Part:
     def name(self) -> str:
         """For people."""
         return f"{self.group}/{self.horizon}"
+
+    def anew(self) -> Part:
+        """Return it as it was before it was begun."""
+        return Part(self.group, self.horizon, parent=self.parent)
 
 
 @dataclass(frozen=True)
@@ -194,9 +201,7 @@ class Retraining:
 
     def next_run(self, now_s: float, *, again: bool) -> Retraining:
         """Return it as it is asked for anew: waiting, with what is done kept unless it is wanted `again`."""
-        parts = tuple(
-            part if part.state is PartState.DONE and not again else Part(part.group, part.horizon) for part in self.parts
-        )
+        parts = tuple(part if part.state is PartState.DONE and not again else part.anew() for part in self.parts)
         kept = None if again else self.span_s
         return replace(
             self,
@@ -216,7 +221,7 @@ class Retraining:
 
     def ended(self, state: State, now_s: float, error: str = "") -> Retraining:
         """Return it as nothing works on it any more; parts under way are back to waiting."""
-        parts = tuple(part if part.state.over else Part(part.group, part.horizon, note=part.note) for part in self.parts)
+        parts = tuple(part if part.state.over else replace(part.anew(), note=part.note) for part in self.parts)
         return replace(self, parts=parts, state=state, ended_s=now_s, error=error)
 
     @classmethod
@@ -265,7 +270,7 @@ def planned(request: RetrainRequest, known: Collection[str], place: RetrainPlace
     since = str(span_or_moment(request.since)) if request.since else ""
     text = "\0".join((*groups, "", *horizons, since, str(place.seed), str(int(now_s // place.period_s))))
     retraining_id = f"retrain-{blake2b(text.encode(), digest_size=6).hexdigest()}"
-    parts = tuple(Part(group, horizon) for group in groups for horizon in horizons)
+    parts = tuple(Part(group, horizon, parent=parent_of(group, known)) for group in groups for horizon in horizons)
     return Retraining(retraining_id, request.since, place.seed, parts, now_s)
 
 

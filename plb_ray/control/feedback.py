@@ -31,6 +31,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
+from plb_ray.control.common_errors import CommonErrors
 from plb_ray.control.daily_tallies import DailyTallies, day_of
 from plb_ray.control.forecast_quality import BASELINE, CHAMPION, VerdictRule, tally, verdict
 from plb_ray.control.outcome_writer import OutcomeWriter, WriterParams
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from plb_ray.history.outcomes import Outcomes, OutcomeStore
 
 LOG = logging.getLogger("plb.feedback")
+SHORT = "short"
 _NO_GAPS = np.zeros(0, dtype=np.int64)
 
 
@@ -116,6 +118,7 @@ class Feedback:
         self._params = params or FeedbackParams()
         self._keeper = keeper
         self._tallies = DailyTallies()
+        self._common = CommonErrors()
         self._writer = None if store is None else OutcomeWriter(store, self._params.writer)
         self._pending: dict[tuple[str, int], _Pending] = {}
         self._followed: frozenset[str] | None = None  # None: all
@@ -137,6 +140,11 @@ class Feedback:
             for forecaster in (CHAMPION, BASELINE)
         )
         return tuple(quality for quality in found if quality is not None)
+
+    @property
+    def correlation(self) -> float:
+        """How far the errors of any two order params move together, one step ahead, in [0, 1]."""
+        return self._common.correlation
 
     def note(self, forecast: Forecast) -> None:
         """Remember a forecast until its steps have come. Again with the same cutoff, or before any `settle`: ignored."""
@@ -166,6 +174,8 @@ class Feedback:
         # In a thread, since migrations share the event loop; what others may read meanwhile is changed here.
         for outcomes, tallies in await asyncio.to_thread(self._compared, history, gap_starts_s):
             self._tallies.merge(tallies)
+            if outcomes.horizon == SHORT and outcomes.ahead_s == history.step_s:
+                self._common.add(outcomes)
             if self._writer is not None:
                 self._writer.add(outcomes)
         self._tallies.forget(day_of(history.end_s) - self._params.window_days + 1)

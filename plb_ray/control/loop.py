@@ -214,6 +214,7 @@ class ControlLoop:
             cost=self._observer.cost,
             level=self._settings.level,
             owner=seen.owner,
+            correlation=self._parts.feedback.correlation,
         )
         return Outlook(forecasts, estimate)
 

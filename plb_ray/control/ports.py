@@ -84,8 +84,17 @@ class Forecaster(Protocol):
         """How much history `fit` makes use of; more is ignored, less is fine."""
         ...
 
-    def fit(self, history: RateHistory, horizon: Horizon, on_progress: Callable[[float], None] | None = None) -> None:
+    def fit(
+        self,
+        history: RateHistory,
+        horizon: Horizon,
+        on_progress: Callable[[float], None] | None = None,
+        parent: Path | None = None,
+    ) -> None:
         """Learn from a history; `on_progress` is told the fraction done, rising to 1.
+
+        With `parent`, the folder of another artifact, it goes on from what that one has learnt, if it can be read and was
+        made for this horizon; otherwise it begins from nothing.
 
         Raises:
             NoForecastError: the history is too short to learn from.

@@ -78,8 +78,8 @@ def create_app(
     app.add_middleware(RequestMetrics, metrics=app.state.metrics)
     install_problem_handlers(app)
     modules = (
-        quality_routes,  # before the route that takes any order param's name
         read_routes,
+        quality_routes,
         plan_routes,
         migration_routes,
         calendar_routes,

@@ -1,4 +1,4 @@
-"""How good the forecasts have been, in API v1. Include this router before the one that takes /v1/forecasts/{order_param}."""
+"""How good the forecasts have been, in API v1."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class ForecastQualityList(Out):
 
 
 @router.get(
-    "/forecasts/quality",
+    "/forecast-quality",
     summary="How good the forecasts have been",
     responses=examples.ok(EXAMPLE, "busy"),
 )

@@ -1,6 +1,6 @@
 import pytest
 
-from plb_ray.cluster.grouping import actor_of, assign_groups
+from plb_ray.cluster.grouping import actor_of, assign_groups, parent_of
 
 LOADS = {f"op-{i}": 1000.0 / (i + 1) for i in range(40)}
 
@@ -39,6 +39,16 @@ def test_an_order_param_stays_in_its_group():
     second = assign_groups(turned, shared=2, dedicated=1, previous=first)
     assert {name: second[name] for name in first} == first
     assert second["new"].startswith("group-")
+
+
+@pytest.mark.parametrize("actors", [1, 2, 3])
+def test_the_parent_of_a_dedicated_group_is_trained_by_the_same_actor(actors):
+    """So it is trained first; shared groups have no parent, and nobody has one where there are none."""
+    shared = [f"group-{i}" for i in range(actors)]
+    for group in ("hot-0", "hot-1", "hot-5"):
+        parent = parent_of(group, [*shared, group])
+        assert actor_of(parent, actors) == actor_of(group, actors)
+        assert parent_of(parent, [*shared, group]) == parent_of(group, [group]) == ""
 
 
 @pytest.mark.parametrize("actors", [1, 2, 3])

@@ -53,10 +53,10 @@ class Sleepy(FlatForecaster):
 class Unteachable(FlatForecaster):
     """Fails to train in the group with the odd seed."""
 
-    def fit(self, history, horizon, on_progress=None):
+    def fit(self, history, horizon, on_progress=None, parent=None):
         if self.seed % 2:
             raise ZeroDivisionError("no lesson today")
-        super().fit(history, horizon, on_progress)
+        super().fit(history, horizon, on_progress, parent)
 
 
 @pytest.mark.timeout(240)  # two processes import torch, one of them twice
@@ -104,12 +104,12 @@ class Persevering(FlatForecaster):
 
     folder = None
 
-    def fit(self, history, horizon, on_progress=None):
+    def fit(self, history, horizon, on_progress=None, parent=None):
         with (self.folder / "pids").open("a") as file:
             file.write(f"{os.getpid()}\n")
         while not (self.folder / "go").exists():
             threading.Event().wait(0.02)
-        super().fit(history, horizon, on_progress)
+        super().fit(history, horizon, on_progress, parent)
 
 
 async def test_a_training_whose_actor_dies_is_begun_again(ray_with_fakes, tmp_path):

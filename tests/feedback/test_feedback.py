@@ -28,6 +28,16 @@ async def test_the_truth_is_calibrated_and_serves_on(idle):
     assert keeper.demoted == []
 
 
+@pytest.mark.parametrize("common", [False, True])
+async def test_errors_that_all_order_params_share_are_found(common):
+    """The correlation for pooling rises where all rates are off together, and falls where each is off by itself."""
+    course, feedback = Course(), Feedback()
+    if common:
+        course.rates = course.median * (course.rates / course.median)[:1]
+    await follow(feedback, course, 24 * 7)
+    assert feedback.correlation > 0.5 if common else feedback.correlation < 0.1
+
+
 async def test_the_seasonal_naive_is_the_same_time_yesterday():
     """Its loss is the mean absolute difference to the day before over the mean rate, of the steps that were compared."""
     course, feedback = Course(), Feedback()

@@ -29,7 +29,7 @@ async def http():
 
 async def test_quality_comes_as_json_with_times_in_utc(http):
     """One item per horizon and forecaster; a loss that is not known is null."""
-    items = (await http.get("/v1/forecasts/quality")).json()["items"]
+    items = (await http.get("/v1/forecast-quality")).json()["items"]
     assert items[0] == {
         "horizon": "short",
         "forecaster": "champion",
@@ -46,5 +46,5 @@ async def test_quality_comes_as_json_with_times_in_utc(http):
 
 async def test_the_example_has_the_fields_of_the_answer(http):
     """Whoever writes a client from the document gets what is answered."""
-    items = (await http.get("/v1/forecasts/quality")).json()["items"]
+    items = (await http.get("/v1/forecast-quality")).json()["items"]
     assert [set(item) for item in quality_routes.EXAMPLE["items"]] == [set(item) for item in items]

@@ -24,6 +24,7 @@ class Fixed:
     def __init__(self, name: str, mean: float, deviation: float = 0.0) -> None:
         self.name, self.mean, self.deviation = name, mean, deviation
         self.steps_seen = 0
+        self.specialised_for = ()
         self.steps = None
 
     def fit(self, grid, horizon, on_progress) -> None:
@@ -33,6 +34,10 @@ class Fixed:
 
     def learn_on(self, grid, on_progress) -> None:
         self.steps_seen = grid.messages_per_s.shape[1]
+        on_progress(1.0)
+
+    def specialise(self, grid, on_progress) -> None:
+        self.specialised_for = grid.order_params
         on_progress(1.0)
 
     def quantiles(self, grid, origins):

@@ -61,13 +61,13 @@ class FlatForecaster:
         self.seed, self.factor, self.spoil = seed, factor, spoil
         self.horizon: Horizon | None = None
 
-    def fit(self, history, horizon, on_progress=None) -> None:
+    def fit(self, history, horizon, on_progress=None, parent=None) -> None:
         if history.messages_per_s.shape[1] < 4:
             raise NoForecastError("too short")
         for done in (0.5, 1.0):
             if on_progress is not None:
                 on_progress(done)
-        self.horizon = horizon
+        self.horizon, self.parent = horizon, parent
 
     def predict(self, history) -> Forecast:
         if self.horizon is None:

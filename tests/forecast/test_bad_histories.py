@@ -91,3 +91,20 @@ def test_cleaning_leaves_the_callers_array_alone():
     rates = np.array([[np.nan, -1.0]])
     clean_rates(rates)
     np.testing.assert_array_equal(rates, [[np.nan, -1.0]])
+
+
+def test_a_dedicated_forecaster_goes_on_from_its_parent_or_from_nothing(network, tmp_path):
+    """From a readable artifact for the horizon it goes on, and stays nearer to it than one that is trained anew without."""
+    network.save(tmp_path / "parent")
+    (tmp_path / "damaged").mkdir()
+    own = seasonal_history(order_params=1, days=21)
+    said = {}
+    for start in ("parent", "damaged"):
+        told = []
+        forecaster = CandidateForecaster(calibrated_ensemble(1, TINY))
+        forecaster.fit(own, SHORT, told.append, tmp_path / start)
+        assert told[-1] == 1.0
+        said[start] = forecaster.predict(own).messages_per_s
+    group = network.predict(own).messages_per_s
+    apart = {start: float(np.abs(values - group).mean()) for start, values in said.items()}
+    assert apart["parent"] < 0.5 * apart["damaged"]

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from models.base import pinball
-from models.ensemble import Ensemble, tail_steps
+from models.base import pinball, tail_steps
+from models.ensemble import Ensemble
 from models.traffic_class import CLASSES, classify
 from plb_ray.domain.rates import medium_horizon
 from plb_ray.errors import NoForecastError
@@ -89,6 +89,19 @@ def test_the_tail_is_not_learnt_from():
     assert member.steps_seen == 10 * DAY
     assert [tail_steps(steps, STEP_S, SHORT) for steps in (5, 48, 480, 48000)] == [2, 9, 96, 96]
     assert tail_steps(400, 3600, medium_horizon(STEP_S)) == 48
+
+
+def test_what_counts_is_made_an_order_params_own():
+    """Members with a weight specialise on the rows they are given; what they weigh stays."""
+    history, members = seasonal_history(days=10), [Oracle(), Fixed("baseline", 1.0)]
+    ensemble = Ensemble(members)
+    with pytest.raises(NoForecastError, match="not trained"):
+        ensemble.specialise(history, ignore)
+    ensemble.fit(history, SHORT, ignore)
+    before_it = ensemble.weights.copy()
+    ensemble.specialise(history.rows(("op-3",)), ignore)
+    assert [member.specialised_for for member in members] == [("op-3",), ("op-3",)]
+    np.testing.assert_array_equal(ensemble.weights, before_it)
 
 
 @pytest.mark.parametrize("damage", ["", "{}", '{"format": 1, "active": ["baseline"], "weights": [[1.0]]}'])

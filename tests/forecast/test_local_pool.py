@@ -28,9 +28,9 @@ class Blocked(FlatForecaster):
 
     go = threading.Event()
 
-    def fit(self, history, horizon, on_progress=None):
+    def fit(self, history, horizon, on_progress=None, parent=None):
         assert self.go.wait(20)
-        super().fit(history, horizon, on_progress)
+        super().fit(history, horizon, on_progress, parent)
 
 
 async def test_the_baseline_answers_until_the_network_is_ready():
@@ -53,9 +53,9 @@ async def test_a_training_that_waits_is_not_begun_twice():
     trainings = []
 
     class Counting(Blocked):
-        def fit(self, history, horizon, on_progress=None):
+        def fit(self, history, horizon, on_progress=None, parent=None):
             trainings.append(horizon)
-            super().fit(history, horizon, on_progress)
+            super().fit(history, horizon, on_progress, parent)
 
     Blocked.go = threading.Event()
     pool = LocalForecasterPool(Counting, seasonal_naive)

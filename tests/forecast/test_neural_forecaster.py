@@ -6,6 +6,7 @@ import pytest
 from models.base import LEVELS, on_grid, pinball
 from models.neural import NeuralForecaster
 from models.params import NetworkParams, params_from
+from models.scores import weighted_quantile_loss
 from plb_ray.domain.events import Event, EventCalendar
 from plb_ray.domain.rates import Horizon, medium_horizon
 from plb_ray.errors import BadInputError, NoForecastError
@@ -107,6 +108,29 @@ def test_training_ends_with_its_budget_and_tells_its_progress():
     assert len(told) == 20
     assert told == sorted(told)
     assert told[-1] == 1.0
+
+
+def test_a_groups_network_made_an_order_params_own_errs_less_on_it(tmp_path):
+    """An order param with a rhythm of its own is foreseen better once the group's network has learnt it; that is kept."""
+    group, time = seasonal_history(order_params=8, days=20), np.arange(20 * DAY)
+    odd = history_of(np.random.default_rng(9).poisson(np.where(time % 10 < 3, 100, 20), (1, len(time))) / 20)
+    learnt, origins = 15 * DAY, np.arange(15 * DAY, 20 * DAY - SHORT.steps, 5)
+    params = replace(TINY, steps=200, batch=64)
+    actual = odd.messages_per_s[:, origins[:, None] + np.arange(SHORT.steps)].swapaxes(0, 1)
+
+    def loss_of(forecaster):
+        return weighted_quantile_loss(actual, forecaster.quantiles(odd, origins))
+
+    shared = fitted(before(group, learnt), params=params)
+    shared.save(tmp_path)
+    own = NeuralForecaster("nhits", params)
+    own.load(tmp_path, SHORT)
+    own.specialise(before(odd, learnt), lambda _: None)
+    assert loss_of(own) < 0.95 * loss_of(shared)
+    own.save(tmp_path / "own")
+    again = NeuralForecaster("nhits", params)
+    again.load(tmp_path / "own", SHORT)
+    np.testing.assert_allclose(again.quantiles(odd, origins), own.quantiles(odd, origins), rtol=1e-5)
 
 
 def test_an_event_known_ahead_is_foreseen():

@@ -50,12 +50,33 @@ def test_the_tail_is_kept_from_training(tmp_path):
     seen = []
 
     class Spy(Spread):
-        def fit(self, history, horizon, on_progress=None):
+        def fit(self, history, horizon, on_progress=None, parent=None):
             seen.append(history.end_s)
-            super().fit(history, horizon, on_progress)
+            super().fit(history, horizon, on_progress, parent)
 
     module.ChampionForecaster(Spy, params=PARAMS).fit(noisy(), SHORT)
     assert seen == [hold_out(noisy(), SHORT, PARAMS.trial).learnt_until_s]
+
+
+def test_a_dedicated_forecaster_goes_on_from_the_champion_of_its_parent(tmp_path):
+    """It is handed the parent's champion, the newest version where there is none, and nothing where there is no version."""
+    group, seen = tmp_path / "group-0" / "short", []
+
+    class Spy(Spread):
+        def fit(self, history, horizon, on_progress=None, parent=None):
+            seen.append(parent)
+            super().fit(history, horizon, on_progress, parent)
+
+    def begin():
+        module.ChampionForecaster(Spy, params=PARAMS).fit(noisy(), SHORT, parent=group)
+
+    begin()
+    trained(group, GOOD)
+    trained(group, FAIR)
+    begin()
+    folder_at(group).demote("told to", "test")
+    begin()
+    assert seen == [None, group / "v0001" / "model", group / "v0002" / "model"]
 
 
 def test_a_challenger_must_be_significantly_better(tmp_path):

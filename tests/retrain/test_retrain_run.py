@@ -70,6 +70,16 @@ def test_a_failure_is_not_tried_again(tmp_path):
     assert "the history is too short" in record.error
 
 
+def test_a_dedicated_network_waits_for_the_one_it_goes_on_from(tmp_path):
+    """With workers to spare hot-0 is begun when its parent, group-1, has ended for that horizon, be it by failing."""
+    crew = ScriptedCrew(size=4, group_1=[(PartState.FAILED, "too short"), (PartState.DONE, "")])
+    record = planned(RetrainRequest(), set(GROUPS.values()), a_place(tmp_path), NOW_S).started(NOW_S, (0, 600))
+    RetrainRun(record, crew, lambda _: None, lambda _: None, lambda: NOW_S).work()
+    begun = [name for name, _ in crew.begun]
+    assert begun[:4] == ["group-0/short", "group-0/medium", "group-1/short", "group-1/medium"]
+    assert begun[4:] == ["hot-0/short", "hot-0/medium"]
+
+
 def test_a_skipped_part_says_so(tmp_path):
     """What somebody else trains is not a failure, but is not done either: asking again would train it."""
     record, _, said = work(tmp_path, ScriptedCrew(group_0=[(PartState.SKIPPED, "somebody else is training it")]))
@@ -103,9 +113,11 @@ def test_progress_is_kept_while_parts_are_trained(tmp_path):
     """How far each part is, and where, is in the record before any has ended; the log tells fraction and ETA."""
     _, kept, said = work(tmp_path, SlowCrew())
     assert [(part.state.value, part.fraction, part.where) for part in kept[0].parts] == [
-        ("training", 0.5, f"node:{number}") for number in (1, 2, 3)
+        ("training", 0.5, "node:1"),
+        ("training", 0.5, "node:2"),
+        ("waiting", 0.0, ""),
     ]
-    assert "fraction=0.50 eta_s=10" in said
+    assert "fraction=0.33 eta_s=20" in said
     assert "part=group-0/short state=training attempt=1 where=node:1" in said
 
 

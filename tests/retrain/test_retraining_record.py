@@ -135,7 +135,7 @@ def test_again_forgets_what_is_done(tmp_path):
     record = part_done(running(tmp_path, groups=("hot-0",), horizons=("short",)), 0).ended(State.DONE, NOW_S + 9)
     assert record.complete
     anew = record.next_run(NOW_S + 10, again=True)
-    assert (anew.parts, anew.span_s) == ((Part("hot-0", "short"),), None)
+    assert (anew.parts, anew.span_s) == ((Part("hot-0", "short", parent="group-1"),), None)
 
 
 def test_a_job_that_ended_without_a_word_has_failed(tmp_path):

@@ -22,7 +22,7 @@ def test_every_promised_route_is_documented():
     """The document holds every route of the API, and nothing of the dashboard's files."""
     assert set(DOCUMENT["paths"]) == {
         "/v1/status",
-        "/v1/forecasts/quality",
+        "/v1/forecast-quality",
         "/v1/forecasts/{order_param}",
         "/v1/allocations",
         "/v1/plans/latest",
@@ -88,7 +88,7 @@ async def test_real_answers_fit_the_document(http):
     """What the routes really answer fits the schemas in the document."""
     for path in (
         "/v1/status",
-        "/v1/forecasts/quality",
+        "/v1/forecast-quality",
         "/v1/allocations",
         "/v1/plans/latest",
         "/v1/migrations",

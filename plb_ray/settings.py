@@ -3,7 +3,7 @@
     [balancer]  what may be done and how cautiously          [queue]     which queue system, and the embedded shards
     [forecast]  who forecasts and how                        [history]   what is kept of the observed rates
     [http]      where the API and the dashboard listen       [journal]   how long ended migrations are remembered
-    [ray]       which Ray
+    [ray]       which Ray                                    [elastic]   whether shards are added and removed, and when
     state_dir   everything durable that is ours
 
 Unknown keys, wrong types and values out of range are errors that name the key. `docs/settings.md` describes each one; a
@@ -29,6 +29,27 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 @dataclass(frozen=True)
+class DampingSettings:
+    """What keeps the balancer from wandering.
+
+    Attributes:
+        inner_margin: share of capacity below the headroom that a shard is relieved to once it is, or will be, above it.
+        cooldown_s: how long an order param stays where it was moved to.
+        moves_per_hour: most moves in an hour.
+        moves_per_shard: most moves onto or off one shard in one tick.
+        move_cost_s: what a move must be worth, in seconds of a whole shard's capacity that no longer exceed the headroom.
+    """
+
+    __pydantic_config__ = STRICT_KEYS
+
+    inner_margin: Annotated[float, Field(ge=0, lt=0.5)] = 0.05
+    cooldown_s: Annotated[float, Field(ge=0)] = 1800.0
+    moves_per_hour: Count = 120
+    moves_per_shard: Count = 8
+    move_cost_s: Annotated[float, Field(ge=0)] = 1.0
+
+
+@dataclass(frozen=True)
 class BalancerSettings:
     """What the control loop may do and how cautiously.
 
@@ -42,6 +63,7 @@ class BalancerSettings:
         solver_budget_s: time for the solver in one tick.
         migrations_in_flight: most migrations at once; they share disks and the coordinator, so more make each pause longer.
         lease_ms: how long a source stays paused if the balancer dies; must cover the copy of a migration's tail.
+        damping: see there.
     """
 
     __pydantic_config__ = STRICT_KEYS
@@ -55,6 +77,7 @@ class BalancerSettings:
     solver_budget_s: Seconds = 0.3
     migrations_in_flight: Count = 2
     lease_ms: Annotated[int, Field(ge=100, le=600_000)] = 5000
+    damping: DampingSettings = field(default_factory=DampingSettings)
 
 
 @dataclass(frozen=True)
@@ -182,6 +205,29 @@ class HttpSettings:
 
 
 @dataclass(frozen=True)
+class ElasticSettings:
+    """Whether embedded shards are added and removed as the load needs them. Those of `queue.count` always stay.
+
+    Attributes:
+        enabled: nothing is started or drained unless this is true; `plb capacity` advises all the same.
+        min_shards: fewest shards; never fewer than `queue.count`.
+        max_shards: most shards.
+        lead_s: how long before they are needed shards are added: starting one, and moving order params onto it.
+        dwell_s: how long fewer shards must have sufficed, and be foreseen to suffice, before one is drained.
+        inner_margin: share of the headroom by which fewer must suffice; between the two nothing changes.
+    """
+
+    __pydantic_config__ = STRICT_KEYS
+
+    enabled: bool = False
+    min_shards: Count = 1
+    max_shards: Count = 16
+    lead_s: Seconds = 300.0
+    dwell_s: Seconds = 1800.0
+    inner_margin: Annotated[float, Field(ge=0, lt=1)] = 0.1
+
+
+@dataclass(frozen=True)
 class RaySettings:
     """Which Ray: an `address` joins a running cluster, none starts one on this machine.
 
@@ -213,6 +259,7 @@ class Settings:
     journal: JournalSettings = field(default_factory=JournalSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     ray: RaySettings = field(default_factory=RaySettings)
+    elastic: ElasticSettings = field(default_factory=ElasticSettings)
 
 
 def load_settings(path: Path | None) -> Settings:
@@ -248,7 +295,16 @@ def parse_settings(document: dict[str, object], origin: str) -> Settings:
     if settings.queue.kind == "grpc" and not settings.queue.target:
         raise BadInputError(f'config {origin}: queue.target: kind "grpc" needs HOST:PORT of the queue\'s QueueControl')
     _check_prometheus(settings.history.prometheus, origin)
+    _check_elastic(settings, origin)
     return settings
+
+
+def _check_elastic(settings: Settings, origin: str) -> None:
+    elastic = settings.elastic
+    if elastic.min_shards > elastic.max_shards:
+        raise BadInputError(f"config {origin}: elastic.min_shards: {elastic.min_shards} is above elastic.max_shards")
+    if elastic.enabled and settings.queue.kind == "grpc":
+        raise BadInputError(f'config {origin}: elastic.enabled: only shards of queue.kind "embedded" can be started here')
 
 
 def _check_prometheus(asked: PrometheusSettings, origin: str) -> None:

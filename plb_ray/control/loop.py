@@ -20,16 +20,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plb_ray.clock import monotonic_s, wall_time_s
+from plb_ray.control.damping import Memory
+from plb_ray.control.deciding import Decider
 from plb_ray.control.feedback import Feedback
 from plb_ray.control.known_events import KnownEvents
 from plb_ray.control.migration_meter import MigrationMeter
 from plb_ray.control.mover import Mover
 from plb_ray.control.observation import Observation, Observer
+from plb_ray.control.orders import Orders
 from plb_ray.control.pictures import shard_views
-from plb_ray.control.stating import plan_problem
+from plb_ray.control.situation import Situation
 from plb_ray.control.views import Admission, AdmittedMove, BalancerStatus, Decision, HistoryView, Mode, ShardView
 from plb_ray.domain.migration import MigrationStep
-from plb_ray.domain.plan import Plan, PlanStatus
 from plb_ray.domain.rates import Forecast, medium_horizon, short_horizon
 from plb_ray.domain.samples import PushOutcome
 from plb_ray.errors import NoForecastError, PermanentError, PlbError, UnknownMigrationError, UnknownOrderParamError
@@ -115,6 +117,8 @@ class ControlLoop:
         self._next_number = 0
         self._last_error = ""
         self._moving: dict[str, str] = {}
+        self._decider = Decider(parts.planner, parts.checker, settings)
+        self._memory = Memory()
         self._mover = Mover(parts.queue, settings.migrations_in_flight, parts.meter.note)
         self._trained_at_s: float | None = None
         self._window_lock = asyncio.Lock()  # no push while a thread copies the history's window
@@ -148,10 +152,10 @@ class ControlLoop:
             await self._compare(seen.history, outlook)
         if outlook is None or self._mode is Mode.STATIC:
             return None
-        decision = await self._decide(seen, outlook, self._mode, started_s)
+        decision, memory = await self._decide(seen, outlook, started_s)
         await self._parts.decisions.append(decision.number, decision.at_s, decision_document(decision))
         self._next_number = decision.number + 1
-        self._decision = decision
+        self._decision, self._memory = decision, memory
         for admitted in decision.moves:
             if admitted.admission is Admission.ADMITTED:
                 self._mover.send(admitted.move, decision.number)
@@ -225,22 +229,39 @@ class ControlLoop:
         for forecast in outlook.forecasts.values():
             self._parts.feedback.note(forecast)
 
-    async def _decide(self, seen: Observation, outlook: Outlook, mode: Mode, started_s: float) -> Decision:
-        problem = plan_problem(seen, outlook.estimate, self._moving, self._settings)
-        plan = await asyncio.to_thread(self._parts.planner.plan, problem)
-        faults = self._parts.checker.check(problem, plan)
-        if faults:
-            LOG.error("plan refused: %s", "; ".join(faults))
-            plan = _refused(plan)
-        return Decision(
+    async def _decide(self, seen: Observation, outlook: Outlook, started_s: float) -> tuple[Decision, Memory]:
+        """Return the decision, and what is to be remembered of it if it is carried out."""
+        situation = self._situation(seen, outlook)
+        orders = Orders(mode=self._mode)
+        ruling, memory = await asyncio.to_thread(self._decider.decide, situation, orders, self._memory)
+        if ruling.faults:
+            LOG.error("plan refused: %s", "; ".join(ruling.faults))
+        decision = Decision(
             number=self._next_number,
             at_s=seen.snapshot.at_s,
-            mode=mode,
-            plan=plan,
-            moves=tuple(AdmittedMove(move, _admission(mode, faults)) for move in plan.moves),
-            faults=faults,
+            mode=self._mode,
+            plan=ruling.plan,
+            moves=ruling.moves,
+            faults=ruling.faults,
             sources=dict(Counter(outlook.forecasts["short"].sources)),
             tick_s=monotonic_s() - started_s,
+            basis=ruling.basis,
+            notes=ruling.notes,
+            thrash=memory.thrash,
+        )
+        return decision, memory
+
+    def _situation(self, seen: Observation, outlook: Outlook) -> Situation:
+        return Situation(
+            at_s=float(seen.history.end_s),
+            step_s=self._settings.step_s,
+            order_params=seen.history.order_params,
+            shards=seen.shards,
+            silent=frozenset(seen.snapshot.missing),
+            owner=seen.owner,
+            measured=seen.arriving,
+            estimate=outlook.estimate,
+            moving=self._moving,
         )
 
     # ---- the Balancer port
@@ -317,7 +338,7 @@ class ControlLoop:
         """See `Balancer`."""
         if self._seen is None or self._outlook is None:
             raise NoForecastError("there is no forecast yet: try again after the first tick")
-        decision = await self._decide(self._seen, self._outlook, self._mode, monotonic_s())
+        decision, _ = await self._decide(self._seen, self._outlook, monotonic_s())
         moves = tuple(AdmittedMove(move.move, Admission.DRY_RUN) for move in decision.moves)
         return Decision(**{**vars(decision), "moves": moves})
 
@@ -387,13 +408,3 @@ class ControlLoop:
 def decision_document(decision: Decision) -> dict[str, object]:
     """Return a decision as plain JSON values."""
     return asdict(decision)
-
-
-def _admission(mode: Mode, faults: tuple[str, ...]) -> Admission:
-    if faults:
-        return Admission.PLAN_REFUSED
-    return Admission.ADMITTED if mode is Mode.PREDICTIVE else Admission.MODE_FORBIDS
-
-
-def _refused(plan: Plan) -> Plan:
-    return Plan(**{**vars(plan), "status": PlanStatus.REFUSED})

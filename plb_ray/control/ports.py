@@ -184,3 +184,46 @@ class DecisionLog(Protocol):
     async def count(self) -> int:
         """Return how many decisions there are; the next number."""
         ...
+
+
+@dataclass(frozen=True)
+class ProvidedShard:
+    """A shard that a provider started and may remove. `draining`: it takes nothing and is to leave."""
+
+    shard_id: str
+    shard_type: str
+    draining: bool = False
+
+
+class ShardProvider(Protocol):
+    """Starts and removes shards while the queue runs. Every call may be repeated after a crash."""
+
+    async def shards(self) -> tuple[ProvidedShard, ...]:
+        """Return the shards that were started here and have not left; those that others started are not among them."""
+        ...
+
+    async def scale_out(self, count: int, shard_type: str) -> tuple[str, ...]:
+        """Start shards and let them join the queue; return their names. They may be given order params on return.
+
+        Raises:
+            BadInputError: there is no such type.
+            ShardUnavailableError: one does not start; those before it have joined.
+        """
+        ...
+
+    async def drain(self, shard_id: str) -> None:
+        """Let nothing new onto a shard, so that the next plans empty it.
+
+        Raises:
+            UnknownShardError: none that was started here.
+            MigrationConflictError: it must stay, and why.
+        """
+        ...
+
+    async def keep(self, shard_id: str) -> None:
+        """Take `drain` back. Raises UnknownShardError."""
+        ...
+
+    async def remove(self, shard_id: str) -> bool:
+        """Let a drained shard leave and stop it; return False if something is on it still. One that has left: True."""
+        ...

@@ -1,79 +1,168 @@
-"""What the control loop saw and foresees, stated as a plan problem. Decides nothing."""
+"""A situation, stated as a plan problem. Decides nothing but which loads count and up to where a shard may be filled.
+
+steps    now, as measured; then those of the estimate, if it is trusted: the plan fits the peak over all of them
+limits   a shard above the headroom at any step is relieved to `inner_margin` below it; any other one may be filled up to
+         there, and is left alone where it is between the two: the dead band
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from plb_ray.control.situation import per_shard
 from plb_ray.domain.load import RESOURCE_WORDS, RESOURCES
-from plb_ray.domain.plan import PlacementRules, PlanBudget, PlanProblem, PlanWords
+from plb_ray.domain.plan import NOWHERE, PlacementRules, PlanBudget, PlanProblem, PlanWords
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection
 
     from numpy.typing import NDArray
 
-    from plb_ray.control.observation import Observation
+    from plb_ray.control.orders import Orders
+    from plb_ray.control.situation import Situation
     from plb_ray.domain.load import LoadEstimate
     from plb_ray.settings import BalancerSettings
 
 
+@dataclass(frozen=True, eq=False)
+class Course:
+    """The load that is planned on, now and to come.
+
+    Attributes:
+        situation: of now.
+        starts_s: (T,) start of each step; the first is the measured one, whose load is taken to go on from now.
+        lengths_s: (T,) seconds that each step stands for.
+        load: (K, T, R).
+        heading: (K,) shard that each order param is on, or on its way to.
+    """
+
+    situation: Situation
+    starts_s: NDArray[np.float64]
+    lengths_s: NDArray[np.float64]
+    load: NDArray[np.float64]
+    heading: NDArray[np.int64]
+
+    @cached_property
+    def shares(self) -> NDArray[np.float64]:
+        """(S, T, R) load / capacity as order params are heading, those on their way counted on both sides."""
+        capacity = self.situation.capacity
+        total = per_shard(self.load, self.heading, len(capacity))
+        if (held := self.held) is not None:
+            total = total + held
+        return np.asarray(total / capacity[:, None, :])
+
+    @cached_property
+    def held(self) -> NDArray[np.float64] | None:
+        """(S, T, R) what order params on their way still hold on their sources; None if none is on its way."""
+        away = np.flatnonzero(self.heading != self.situation.owner)
+        if not away.size:
+            return None
+        return per_shard(self.load[away], self.situation.owner[away], len(self.situation.shards))
+
+    def when_on(self, shard_of: NDArray[np.int64]) -> Course:
+        """Return the course as it would be with the order params on these shards (K,), moved there and nothing left behind."""
+        moved = shard_of != self.heading
+        owner = np.where(moved, shard_of, self.situation.owner)
+        return replace(self, situation=replace(self.situation, owner=owner), heading=shard_of)
+
+    def over_s(self, limit: float) -> float:
+        """Return the overload above a share of capacity: seconds of a whole shard, the worst resource of each step."""
+        return float((np.maximum(0.0, self.shares - limit).max(axis=2) * self.lengths_s).sum())
+
+
+def course_of(situation: Situation, estimate: LoadEstimate | None) -> Course:
+    """Return the load to plan on; without an estimate the measured one alone."""
+    now = situation.measured[:, None, :]
+    step_s = float(situation.step_s)
+    heading = situation.heading()
+    if estimate is None:
+        return Course(situation, np.array([situation.at_s]), np.array([step_s]), now, heading)
+    starts_s = np.concatenate([[situation.at_s], estimate.starts_s.astype(np.float64)])
+    lengths_s = np.concatenate([[0.0], np.diff(estimate.starts_s), [0.0]])
+    lengths_s[-1] = max(step_s, lengths_s[-2])
+    return Course(situation, starts_s, lengths_s, np.concatenate([now, estimate.target], axis=1), heading)
+
+
 def plan_problem(
-    seen: Observation, estimate: LoadEstimate, moving: Mapping[str, str], settings: BalancerSettings
+    course: Course, orders: Orders, staying: Collection[str], settings: BalancerSettings, level: float
 ) -> PlanProblem:
     """Return the problem of this tick.
 
-    An order param on its way counts where it goes and stays put; a shard that does not answer takes nothing; a capacity of 0
-    states no limit; overload counts as a share of the capacity, so that resources add up; every move costs the same.
+    A shard that does not answer takes nothing; a capacity of 0 states no limit; overload counts as a share of the capacity,
+    so that resources add up; every move costs the same.
 
     Args:
-        seen: the shards and who owns what.
-        estimate: the load foreseen of the same order params.
-        moving: destination of each order param on its way.
-        settings: headroom and budgets.
+        course: what is planned on.
+        orders: of the operator.
+        staying: order params that may not be moved now, beside those on their way and those pinned.
+        settings: headroom, dead band and budgets.
+        level: quantile level that the foreseen load stands for, for the words.
     """
-    names, shards = seen.history.order_params, seen.shards
-    capacity = _capacity(seen)
-    rules = replace(
-        PlacementRules.none(len(names), len(shards)),
-        pinned=np.array([name in moving for name in names], dtype=np.bool_),
-        draining=np.array([shard.draining for shard in shards], dtype=np.bool_),
-        closed=np.array([shard.shard_id in seen.snapshot.missing for shard in shards], dtype=np.bool_),
-    )
+    situation = course.situation
+    capacity = situation.capacity
     return PlanProblem(
-        order_params=names,
-        shards=tuple(shard.shard_id for shard in shards),
+        order_params=situation.order_params,
+        shards=tuple(shard.shard_id for shard in situation.shards),
         resources=RESOURCES,
-        load=estimate.target,
+        load=course.load,
         capacity=capacity,
-        headroom=np.full(len(shards), settings.headroom),
-        current=_current(seen, moving),
-        move_cost=np.ones(len(names)),
-        rules=rules,
+        headroom=limits(course, settings),
+        current=course.heading,
+        move_cost=np.ones(len(situation.order_params)),
+        rules=_rules(course, orders, staying),
         overload_weight=np.where(np.isfinite(capacity), 1 / capacity, 1.0),
+        in_flight=course.held,
         budget=PlanBudget(wall_s=settings.solver_budget_s, moves=settings.budget_moves),
-        words=_words(estimate),
+        words=_words(course, level),
     )
 
 
-def _capacity(seen: Observation) -> NDArray[np.float64]:
-    """Return (S, R), infinite where a shard states no limit."""
-    stated = np.array([shard.capacity.array() for shard in seen.shards]).reshape(-1, len(RESOURCES))
-    return np.where(np.isfinite(stated) & (stated > 0), stated, np.inf)
+def limits(course: Course, settings: BalancerSettings) -> NDArray[np.float64]:
+    """Return (S,) the share of its capacity up to which each shard may be filled."""
+    highest = course.shares.max(axis=(1, 2), initial=0.0)
+    inner = settings.headroom - settings.damping.inner_margin
+    return np.where(highest > settings.headroom, inner, np.clip(highest, inner, settings.headroom))
 
 
-def _current(seen: Observation, moving: Mapping[str, str]) -> NDArray[np.int64]:
-    position = {shard.shard_id: index for index, shard in enumerate(seen.shards)}
-    current = seen.owner.copy()
-    for row, name in enumerate(seen.history.order_params):
-        if (destination := moving.get(name)) in position:
-            current[row] = position[destination]
-    return current
+def _rules(course: Course, orders: Orders, staying: Collection[str]) -> PlacementRules:
+    situation, names = course.situation, course.situation.order_params
+    ids = [shard.shard_id for shard in situation.shards]
+    kept = {*staying, *situation.moving, *orders.pinned}
+    rules = PlacementRules.none(len(names), len(ids))
+    return replace(
+        rules,
+        pinned=np.array([name in kept for name in names], dtype=np.bool_),
+        draining=np.array([s.draining or s.shard_id in orders.draining for s in situation.shards], dtype=np.bool_),
+        closed=np.array([shard_id in situation.silent for shard_id in ids], dtype=np.bool_),
+        forbidden=_forbidden(names, ids, orders),
+        spread_group=_spread_groups(names, orders),
+    )
 
 
-def _words(estimate: LoadEstimate) -> PlanWords:
-    steps = (datetime.fromtimestamp(int(start_s), UTC).strftime("%H:%M") for start_s in estimate.starts_s)
-    return PlanWords(steps=tuple(steps), load=f"p{estimate.level * 100:g}", resources=RESOURCE_WORDS)
+def _forbidden(names: tuple[str, ...], ids: list[str], orders: Orders) -> NDArray[np.int64]:
+    if not orders.forbidden:
+        return np.zeros((0, 2), dtype=np.int64)
+    row_of, column_of = {name: row for row, name in enumerate(names)}, {shard_id: at for at, shard_id in enumerate(ids)}
+    pairs = [
+        (row_of[name], column_of[shard_id])
+        for name, shards in sorted(orders.forbidden.items())
+        for shard_id in sorted(shards)
+        if name in row_of and shard_id in column_of
+    ]
+    return np.array(pairs, dtype=np.int64).reshape(-1, 2)
+
+
+def _spread_groups(names: tuple[str, ...], orders: Orders) -> NDArray[np.int64]:
+    group_of = {name: number for number, group in enumerate(orders.spread_groups) for name in group}
+    return np.array([group_of.get(name, NOWHERE) for name in names], dtype=np.int64)
+
+
+def _words(course: Course, level: float) -> PlanWords:
+    times = (datetime.fromtimestamp(int(start_s), UTC).strftime("%H:%M") for start_s in course.starts_s[1:])
+    load = f"p{level * 100:g}" if len(course.starts_s) > 1 else "measured load"
+    return PlanWords(steps=("now", *times), load=load, resources=RESOURCE_WORDS)

@@ -39,14 +39,35 @@ class Admission(StrEnum):
     DRY_RUN = "dry_run"
     MODE_FORBIDS = "mode_forbids"
     PLAN_REFUSED = "plan_refused"
+    PAUSED = "paused"  # the operator has paused the balancer
+    AWAITS_APPROVAL = "awaits_approval"  # the operator wants to see it first
+    DEFERRED = "deferred"  # its congestion is far off, and a quieter time comes before it
+    NOT_WORTH_IT = "not_worth_it"  # the plan takes away less overload than its moves cost
+    TICK_BUDGET = "tick_budget"
+    HOUR_BUDGET = "hour_budget"
+    SHARD_BUDGET = "shard_budget"  # enough moves touch one of its shards in this tick
+    DESTINATION_FULL = "destination_full"  # by what was measured, whatever is foreseen
+    WAITS_FOR_WAVE = "waits_for_wave"  # moves that make room for it come first
+
+
+class Basis(StrEnum):
+    """What a decision was made on."""
+
+    FORECAST = "forecast"  # the load foreseen, and what was measured
+    MEASURED = "measured"  # what was measured alone: the reactive floor
 
 
 @dataclass(frozen=True)
 class AdmittedMove:
-    """A planned move and what became of it in this tick."""
+    """A planned move and what became of it in this tick.
+
+    Attributes:
+        until_s: when a deferred move is to be sent; None for all others.
+    """
 
     move: Move
     admission: Admission
+    until_s: float | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +78,9 @@ class Decision:
         number: counts ticks since the journal was made.
         at_s: time of the decision (trace time in a replay).
         faults: what the checker found wrong with the plan; not empty = nothing was executed.
+        basis: whether the forecast was planned on, or what was measured alone.
+        notes: why the forecast was not, and what else people should know.
+        thrash: share of all moves so far that brought an order param back to where it had been within hours.
         sources: how many order params were forecast by which forecaster.
         tick_s: duration of the tick, wall time.
     """
@@ -69,6 +93,9 @@ class Decision:
     faults: tuple[str, ...]
     sources: dict[str, int]
     tick_s: float
+    basis: Basis = Basis.FORECAST
+    notes: tuple[str, ...] = ()
+    thrash: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,8 @@ from plb_ray.migration.protocol import Event, cancellable
 from plb_ray.migration.trail import Trail, distinct
 
 if TYPE_CHECKING:
+    from collections.abc import Container
+
     from plb_ray.domain.migration import MigrationRequest
     from plb_ray.migration.hands import Surroundings
     from plb_ray.migration.live_mapping import LiveMapping
@@ -57,9 +59,13 @@ class Runner:
         around: what all migrations share.
         mapping: the same mapping as in `around`, to read owners from.
         limits: on migrations that move something.
+        closed: shards that take nothing, by id.
     """
 
-    def __init__(self, around: Surroundings, mapping: LiveMapping, limits: RunnerLimits) -> None:
+    def __init__(
+        self, around: Surroundings, mapping: LiveMapping, limits: RunnerLimits, closed: Container[str] = ()
+    ) -> None:
+        self._closed = closed
         self._around = around
         self._mapping = mapping
         self._limits = limits
@@ -167,6 +173,10 @@ class Runner:
         for shard_id in (request.source, request.destination):
             if shard_id not in self._around.shards:
                 raise UnknownShardError(shard_id)
+        if request.destination in self._closed:
+            raise MigrationConflictError(
+                f"shard {request.destination!r} is being taken out and takes nothing; choose another"
+            )
         placement = self._mapping.get(request.order_param)
         if placement is None:
             raise UnknownOrderParamError(request.order_param)

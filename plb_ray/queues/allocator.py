@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from plb_ray.migration.late_survey import LateSurvey
     from plb_ray.migration.live_mapping import LiveMapping
     from plb_ray.migration.ports import ShardPort
+    from plb_ray.queues.closing import Closing
 
 log = logging.getLogger(__name__)
 FIRST_EPOCH = 1
@@ -42,6 +43,7 @@ class Allocator:
         late_survey: which shards were never asked what they own.
         candidates: returns the shards that may take new order params.
         opens_in_flight: how many placements are opened at the same time.
+        closing: which shards take nothing.
     """
 
     def __init__(
@@ -51,7 +53,9 @@ class Allocator:
         late_survey: LateSurvey,
         candidates: Callable[[], Awaitable[Sequence[str]]],
         opens_in_flight: int,
+        closing: Closing,
     ) -> None:
+        self._closing = closing
         self._shards = shards
         self._mapping = mapping
         self._late_survey = late_survey
@@ -96,12 +100,13 @@ class Allocator:
         Raises:
             BadInputError: no shard, or one of them twice.
             UnknownShardError.
-            MigrationConflictError: it lives elsewhere.
+            MigrationConflictError: it lives elsewhere, or one of the shards is being taken out.
         """
         wanted = _require_shards(order_param, shards)
         for shard_id in wanted:
             self._require_shard(shard_id)
         rotation = wanted if len(wanted) > 1 else ()
+        self._closing.require_open(rotation)
         first = Placement(order_param, wanted[:1], FIRST_EPOCH, rotation)
         placement = await self._known(order_param) or await self._created(first)
         if not rotation and placement.owner != wanted[0]:
@@ -138,7 +143,8 @@ class Allocator:
 
     async def _created(self, placement: Placement) -> Placement:
         self._late_survey.require_all(placement.order_param)
-        return await self._mapping.create(placement)
+        with self._closing.placing(placement.owner):
+            return await self._mapping.create(placement)
 
     async def _ensured(self, order_param: str) -> Placement | None:
         try:

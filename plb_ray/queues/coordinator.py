@@ -24,6 +24,8 @@ from plb_ray.migration.settings import MigrationSettings
 from plb_ray.migration.switching import switch
 from plb_ray.queues.allocator import Allocator
 from plb_ray.queues.chain_keeper import ChainKeeper, ChainSettings
+from plb_ray.queues.closing import Closing
+from plb_ray.queues.roster import Roster
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
@@ -81,6 +83,9 @@ class Coordinator:
         clock: wall time, for records and load snapshots.
         settings: limits.
         sleep: waits between attempts of a migration.
+
+    Attributes:
+        roster: lets shards join and leave while it runs.
     """
 
     def __init__(
@@ -100,12 +105,14 @@ class Coordinator:
         limits = self._settings
         around = Surroundings(self._shards, journal, self._mapping, limits.migration, now_s=clock.now_s, sleep=sleep)
         in_flight = RunnerLimits(limits.migrations_in_flight, limits.migrations_per_shard)
-        self._runner = Runner(around, self._mapping, in_flight)
+        self._closing = Closing()
+        self._runner = Runner(around, self._mapping, in_flight, self._closing)
         self._chains = ChainKeeper(self._shards, self._mapping, self._runner, limits.chains, sleep)
         self._late_survey = LateSurvey(self._shards.values(), limits.answer_s, self._learn)
         self._allocator = Allocator(
-            self._shards, self._mapping, self._late_survey, self._open_to_new, limits.opens_in_flight
+            self._shards, self._mapping, self._late_survey, self._open_to_new, limits.opens_in_flight, self._closing
         )
+        self.roster = Roster(self._shards, self._closing, self._mapping, self._runner, limits.survey_s, self._learn_of_new)
         self._described: dict[str, Shard] = {}
 
     @property
@@ -151,7 +158,8 @@ class Coordinator:
         """Return the shards that have described themselves at least once, in the order in which they were given."""
         answers = await asyncio.gather(*(self._answer(shard.describe()) for shard in self._shards.values()))
         self._described.update({answer.shard_id: answer for answer in answers if isinstance(answer, Shard)})
-        return tuple(self._described[shard_id] for shard_id in self._shards if shard_id in self._described)
+        described = (self._described[shard_id] for shard_id in self._shards if shard_id in self._described)
+        return tuple(self.roster.described(shard) for shard in described)
 
     async def load_metrics(self, shards: Sequence[str] = ()) -> LoadSnapshot:
         """Return the load of the named shards (none named: all); those that do not answer in time are in `missing`.
@@ -253,8 +261,9 @@ class Coordinator:
 
     async def _open_to_new(self) -> Sequence[str]:
         """Return the shards that may take order params that are new."""
-        known = [shard_id for shard_id, shard in self._described.items() if not shard.draining]
-        return known or [shard.shard_id for shard in await self.shards() if not shard.draining]
+        known = [self.roster.described(shard) for shard in self._described.values() if shard.shard_id in self._shards]
+        open_now = [shard.shard_id for shard in known if not shard.draining]
+        return open_now or [shard.shard_id for shard in await self.shards() if not shard.draining]
 
     async def _learn(self, found: recovery.Survey) -> None:
         """Take up what shards that were away at the start know: what they own, and what they have given away."""
@@ -262,6 +271,16 @@ class Coordinator:
         await recovery.repair_mapping(self._mapping, found, self._mapping.current())
         for orphan in await self._orphans(found):
             self._runner.recover(orphan)
+
+    async def _learn_of_new(self, found: recovery.Survey, shard_id: str) -> None:
+        """Take up what a shard that joins owns: it may have been here before."""
+        await self._mapping.note_surveyed(frozenset({shard_id}))
+        await recovery.repair_mapping(self._mapping, found, self._mapping.current())
+        self._allocator.note_opened(found.states)
+        for orphan in await self._orphans(found):
+            self._runner.recover(orphan)
+        await self._clean_up(found, {record.migration_id for record in self._runner.active()})
+        await self.shards()
 
     def _shard(self, shard_id: str) -> ShardPort:
         shard = self._shards.get(shard_id)

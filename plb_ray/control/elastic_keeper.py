@@ -1,0 +1,137 @@
+"""Keeps as many shards as `ElasticPolicy` advises: one turn per tick, beside the control loop.
+
+    look -> advise -> more:   take drains back first, then start shards
+                      fewer:  drain the least loaded shard that was started here; the loop's plans empty it
+    and in every turn: remove what has been emptied
+
+A turn that fails changes nothing that the next one would not see. What lives here is the order of these steps; what is
+needed is computed in `control.elastic`, and processes are started by a `ShardProvider`.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from plb_ray.control.elastic import ElasticMemory, least_loaded
+from plb_ray.errors import PlbError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from plb_ray.control.elastic import ElasticAdvice, ElasticPolicy, Outlook
+    from plb_ray.control.ports import ProvidedShard, ShardProvider
+    from plb_ray.domain.load import Shard
+
+LOG = logging.getLogger("plb.elastic")
+
+
+@dataclass(frozen=True, eq=False)
+class FleetPicture:
+    """What a turn looks at.
+
+    Attributes:
+        shards: S shards, as the queue describes them.
+        owner: (K,) index of the shard of each order param of `outlook.measured`.
+        outlook: what is and what is foreseen.
+    """
+
+    shards: tuple[Shard, ...]
+    owner: NDArray[np.int64]
+    outlook: Outlook
+
+    def carried(self) -> NDArray[np.float64]:
+        """Return the (S, R) load that each shard carries now."""
+        total = np.zeros((len(self.shards), self.outlook.measured.shape[1]))
+        np.add.at(total, self.owner, self.outlook.measured)
+        return total
+
+
+class ElasticKeeper:
+    """See the module.
+
+    Args:
+        policy: advises.
+        provider: acts.
+        look: returns the newest picture; None while there is none.
+        shard_type: what is started.
+
+    Attributes:
+        advice: of the last turn; None before the first.
+        last_error: why the last turn could not do what it should; empty if it could.
+    """
+
+    def __init__(
+        self,
+        policy: ElasticPolicy,
+        provider: ShardProvider,
+        look: Callable[[], FleetPicture | None],
+        shard_type: str,
+    ) -> None:
+        self.advice: ElasticAdvice | None = None
+        self.last_error = ""
+        self._policy = policy
+        self._provider = provider
+        self._look = look
+        self._shard_type = shard_type
+        self._memory = ElasticMemory()
+
+    async def turn(self) -> None:
+        """Make one turn; what goes wrong is in `last_error` and in the log."""
+        try:
+            await self._turn()
+            self.last_error = ""
+        except PlbError as error:
+            self.last_error = str(error)
+            LOG.warning("the number of shards stays as it is for now: %s", error)
+
+    async def _turn(self) -> None:
+        await self._remove_the_empty()
+        picture = self._look()
+        if picture is None or not picture.shards:
+            return
+        provided = {shard.shard_id: shard for shard in await self._provider.shards()}
+        leaving = {shard_id for shard_id, shard in provided.items() if shard.draining}
+        described = {shard.shard_id for shard in picture.shards if not shard.draining}
+        now = len((described | provided.keys()) - leaving)  # one that has just joined may not be in the picture yet
+        capacity = _least_capacity(picture)
+        advice, self._memory = self._policy.advise(picture.outlook, capacity, now, self._memory)
+        self.advice = advice
+        if advice.target > now:
+            LOG.info("scale out: %s", advice.reason)
+            await self._more(advice.target - now, sorted(leaving))
+        elif advice.target < now:
+            LOG.info("scale in: %s", advice.reason)
+            await self._fewer(picture, provided)
+
+    async def _remove_the_empty(self) -> None:
+        for shard in await self._provider.shards():
+            if shard.draining and await self._provider.remove(shard.shard_id):
+                LOG.info("shard %s is empty and has left", shard.shard_id)
+
+    async def _more(self, count: int, leaving: list[str]) -> None:
+        for shard_id in leaving[:count]:
+            await self._provider.keep(shard_id)
+        if count > len(leaving):
+            await self._provider.scale_out(count - len(leaving), self._shard_type)
+
+    async def _fewer(self, picture: FleetPicture, provided: dict[str, ProvidedShard]) -> None:
+        """Drain one shard at a time: a second one waits until the first has left."""
+        if any(shard.draining for shard in provided.values()):
+            return
+        may_go = np.array([shard.shard_id in provided for shard in picture.shards], dtype=np.bool_)
+        capacity = np.array([shard.capacity.array() for shard in picture.shards])
+        chosen = least_loaded(picture.carried(), capacity, may_go)
+        if chosen is not None:
+            await self._provider.drain(picture.shards[chosen].shard_id)
+
+
+def _least_capacity(picture: FleetPicture) -> NDArray[np.float64]:
+    """Return (R,) what the smallest shard can give: more of these suffice wherever larger ones do."""
+    stated = np.array([shard.capacity.array() for shard in picture.shards])
+    return np.asarray(np.where(stated > 0, stated, np.inf).min(axis=0), dtype=np.float64)

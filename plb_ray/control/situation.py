@@ -1,0 +1,76 @@
+"""What a decision stands on: one frozen picture of the queue as arrays, the same for the control loop and for a replay.
+
+Axes: K order params, S shards, T coming steps, R resources.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from plb_ray.domain.load import RESOURCES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from plb_ray.domain.load import LoadEstimate, Shard
+
+
+@dataclass(frozen=True, eq=False)
+class Situation:
+    """The queue at one moment, and what is foreseen of it.
+
+    Attributes:
+        at_s: now, the end of the last closed step (trace time in a replay).
+        step_s: length of a step.
+        order_params: (K,) names, those that live on a shard of `shards`.
+        shards: S shards.
+        silent: ids of shards that do not answer.
+        owner: (K,) index of the shard that each order param lives on.
+        measured: (K, R) load that the arrivals of the last closed step stand for.
+        estimate: (K, T, R) load to come, rows as `order_params`; None while nothing can be foreseen.
+        moving: destination of each order param on its way; it still counts on `owner`.
+        lead_s: how long a migration takes, from its order to its end: the 95th percentile of those measured.
+    """
+
+    at_s: float
+    step_s: int
+    order_params: tuple[str, ...]
+    shards: tuple[Shard, ...]
+    silent: frozenset[str]
+    owner: NDArray[np.int64]
+    measured: NDArray[np.float64]
+    estimate: LoadEstimate | None
+    moving: Mapping[str, str] = field(default_factory=dict)
+    lead_s: float = 0.0
+
+    @property
+    def capacity(self) -> NDArray[np.float64]:
+        """(S, R), infinite where a shard states no limit."""
+        stated = np.array([shard.capacity.array() for shard in self.shards]).reshape(-1, len(RESOURCES))
+        return np.where(np.isfinite(stated) & (stated > 0), stated, np.inf)
+
+    def heading(self) -> NDArray[np.int64]:
+        """Return (K,) the shard that each order param is on its way to; its owner if it is on none, or nobody knows it."""
+        position = {shard.shard_id: index for index, shard in enumerate(self.shards)}
+        heading = self.owner.copy()
+        if self.moving:
+            row_of = {name: row for row, name in enumerate(self.order_params)}
+            for name, destination in self.moving.items():
+                if name in row_of and destination in position:
+                    heading[row_of[name]] = position[destination]
+        return heading
+
+
+def per_shard(values: NDArray[np.float64], owner: NDArray[np.int64], shards: int) -> NDArray[np.float64]:
+    """Sum (K, ...) over the order params of each shard: (S, ...). Cost: one pass over the values, sorted by shard."""
+    total = np.zeros((shards, *values.shape[1:]))
+    if len(owner):
+        order = np.argsort(owner, kind="stable")
+        present, begins = np.unique(owner[order], return_index=True)
+        total[present] = np.add.reduceat(values[order], begins, axis=0)
+    return total

@@ -29,7 +29,8 @@ import numpy as np
 
 from models.base import LEVELS
 from plb_ray.domain.rates import Forecast
-from plb_ray.estimate.load import CORRELATION, mean_rates, pooling_factors
+from plb_ray.estimate.load import mean_rates
+from plb_ray.estimate.pooling import CORRELATION, pooling_factors
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from models.regret import end_to_end, means, quantile, reserve
-from plb_ray.estimate.load import residual_correlation
+from plb_ray.estimate.pooling import residual_correlation
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -28,6 +28,40 @@ Count = Annotated[int, Field(ge=1)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
+Cost = Annotated[float, Field(gt=0)]
+
+
+@dataclass(frozen=True)
+class MarginSettings:
+    """How cautious to be: what a unit of a resource costs where it lacks, against one that lies idle. Only the ratio counts.
+
+    The load that must fit is its quantile at overload / (overload + idle): the newsvendor's answer to what to keep ready.
+
+    Attributes:
+        cpu_overload, cpu_idle: of CPU.
+        memory_overload, memory_idle: of memory.
+        io_overload, io_idle: of I/O.
+    """
+
+    __pydantic_config__ = STRICT_KEYS
+
+    cpu_overload: Cost = 9.0
+    cpu_idle: Cost = 1.0
+    memory_overload: Cost = 9.0
+    memory_idle: Cost = 1.0
+    io_overload: Cost = 9.0
+    io_idle: Cost = 1.0
+
+    @property
+    def levels(self) -> tuple[float, float, float]:
+        """(R,) quantile level of each resource, in the order of `plb_ray.domain.load.RESOURCES`."""
+        return (
+            self.cpu_overload / (self.cpu_overload + self.cpu_idle),
+            self.memory_overload / (self.memory_overload + self.memory_idle),
+            self.io_overload / (self.io_overload + self.io_idle),
+        )
+
+
 @dataclass(frozen=True)
 class DampingSettings:
     """What keeps the balancer from wandering.
@@ -57,13 +91,12 @@ class BalancerSettings:
         mode: predictive (plans and migrates), forecast_only (plans, migrates nothing), static (observes only).
         step_s: length of a tick and of a history step.
         headroom: usable share of each shard's capacity; what is left absorbs what no forecast sees.
-        level: quantile level of a shard's load that must fit; higher is more cautious and moves more.
         medium_hours: how many hours of the medium horizon a plan must also fit; 0 plans on the short horizon alone.
         budget_moves: most moves in one tick.
         solver_budget_s: time for the solver in one tick.
         migrations_in_flight: most migrations at once; they share disks and the coordinator, so more make each pause longer.
         lease_ms: how long a source stays paused if the balancer dies; must cover the copy of a migration's tail.
-        damping: see there.
+        margin, damping: see there.
     """
 
     __pydantic_config__ = STRICT_KEYS
@@ -71,13 +104,18 @@ class BalancerSettings:
     mode: Literal["predictive", "forecast_only", "static"] = "predictive"
     step_s: Annotated[int, Field(ge=60, le=3600)] = 60
     headroom: Share = 0.9
-    level: Annotated[float, Field(ge=0.5, lt=1)] = 0.9
     medium_hours: Annotated[int, Field(ge=0, le=24)] = 0
     budget_moves: Count = 16
     solver_budget_s: Seconds = 0.3
     migrations_in_flight: Count = 2
     lease_ms: Annotated[int, Field(ge=100, le=600_000)] = 5000
+    margin: MarginSettings = field(default_factory=MarginSettings)
     damping: DampingSettings = field(default_factory=DampingSettings)
+
+    @property
+    def level(self) -> float:
+        """Quantile level of a shard's load that must fit; the highest, if resources differ."""
+        return max(self.margin.levels)
 
 
 @dataclass(frozen=True)
@@ -296,7 +334,17 @@ def parse_settings(document: dict[str, object], origin: str) -> Settings:
         raise BadInputError(f'config {origin}: queue.target: kind "grpc" needs HOST:PORT of the queue\'s QueueControl')
     _check_prometheus(settings.history.prometheus, origin)
     _check_elastic(settings, origin)
+    _check_margin(settings.balancer.margin, origin)
     return settings
+
+
+def _check_margin(margin: MarginSettings, origin: str) -> None:
+    """Refuse to plan below the median: half of all steps would overload."""
+    for resource, level in zip(("cpu", "memory", "io"), margin.levels, strict=True):
+        if not 0.5 <= level < 0.999:
+            raise BadInputError(
+                f"config {origin}: balancer.margin.{resource}_overload: must be 1 to 999 times {resource}_idle"
+            )
 
 
 def _check_elastic(settings: Settings, origin: str) -> None:

@@ -116,7 +116,7 @@ def run(ask: BacktestAsk, zoo: Zoo = ZOO, elapsed_from: Callable[[], float] = mo
     names = _known(ask.models or zoo.names, zoo)
     trace = _trace(ask)
     history, horizon = _history(trace, ask)
-    found = None if ask.events is None else _events(ask.events, ask.zone, history)
+    found = None if ask.events is None else events_in(ask.events, ask.zone, history)
     if found is not None:
         history = replace(history, calendar=found)
     course = course_of(history, horizon, ask.origins)
@@ -166,7 +166,7 @@ def _minutes(seconds: int) -> str:
     return f"{seconds / 60:g} min"
 
 
-def _events(path: Path, zone: str | None, history: RateHistory) -> EventCalendar:
+def events_in(path: Path, zone: str | None, history: RateHistory) -> EventCalendar:
     """Return the events of a calendar that touch the trace."""
     form = form_of(path)
     try:

@@ -17,12 +17,14 @@ import typer
 from plb_ray.errors import PlbError
 from service import (
     cli_backtest,
+    cli_capacity,
     cli_conformance,
     cli_events,
     cli_history,
     cli_models,
     cli_plan,
     cli_remote,
+    cli_replay,
     cli_retrain,
 )
 from service.exit_codes import MEANINGS, ExitCode, exit_code_of
@@ -205,6 +207,8 @@ def doctor(
 
 cli_plan.register(app)
 cli_backtest.register(app)
+cli_replay.register(app)
+cli_capacity.register(app)
 cli_models.register(app)
 cli_retrain.register(app)
 cli_conformance.register(app)

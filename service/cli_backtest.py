@@ -93,7 +93,7 @@ def backtest(
 
     docs/backtest.md explains every figure. Leaves with 2 if the trace is malformed or too short, or a model is unknown.
     """
-    _refuse_unfit(json_path, report)
+    refuse_unfit(json_path, report)
     from service.backtest_run import BacktestAsk, run  # noqa: PLC0415  imports numpy, scipy, pandas
 
     names = tuple(name.strip() for name in models.split(",") if name.strip())
@@ -102,7 +102,7 @@ def backtest(
     _write(run(ask), json_path, report)
 
 
-def _refuse_unfit(json_path: Path | None, report: Path | None) -> None:
+def refuse_unfit(json_path: Path | None, report: Path | None) -> None:
     """Refuse what cannot be written, before the work.
 
     Raises:
@@ -125,7 +125,7 @@ def _write(outcome: Outcome, json_path: Path | None, report: Path | None) -> Non
     if report is not None:
         from service.backtest_page import page  # noqa: PLC0415  imports plotly
 
-        _make_folder(report)
+        make_folder(report)
         write_whole(report / "backtest.html", page(outcome))
     if json_path == Path("-"):
         typer.echo(json.dumps(found, indent=1, ensure_ascii=False, allow_nan=False))
@@ -135,7 +135,8 @@ def _write(outcome: Outcome, json_path: Path | None, report: Path | None) -> Non
     _show(outcome, [path for path in (json_path, report and report / "backtest.html") if path is not None])
 
 
-def _make_folder(report: Path) -> None:
+def make_folder(report: Path) -> None:
+    """Make the folder of a report. Raises BadInputError: it cannot be made."""
     try:
         report.mkdir(parents=True, exist_ok=True)
     except OSError as error:

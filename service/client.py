@@ -71,6 +71,10 @@ class ServiceClient:
         """Return POST /v1/migrations/{id}/cancel."""
         return self._ask("POST", f"/v1/migrations/{quote(migration_id, safe='')}/cancel")
 
+    def capacity(self, body: dict[str, Any]) -> dict[str, Any]:
+        """Return POST /v1/capacity:what-if."""
+        return self._ask("POST", "/v1/capacity:what-if", json=body)
+
     def events(self) -> dict[str, Any]:
         """Return GET /v1/events."""
         return self._ask("GET", "/v1/events")

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from plb_ray.cluster.retrain_port import Retrainings
     from plb_ray.cluster.retraining import RetrainPlace
+    from plb_ray.control.capacity_basis import CapacityBasis
     from plb_ray.control.forecast_quality import ForecastQuality
     from plb_ray.control.views import BalancerStatus, Decision
     from plb_ray.domain.events import CalendarChange, Event, EventCalendar
@@ -75,6 +76,10 @@ class RayBalancer:
     async def forecast_quality(self) -> tuple[ForecastQuality, ...]:
         """See `Balancer`."""
         return cast("tuple[ForecastQuality, ...]", await self._ask("forecast_quality"))
+
+    async def capacity_basis(self) -> CapacityBasis:
+        """See `Balancer`."""
+        return cast("CapacityBasis", await self._ask("capacity_basis", timeout_s=ACT_TIMEOUT_S))
 
     async def push_samples(self, batch: SampleBatch) -> PushOutcome:
         """See `Balancer`."""

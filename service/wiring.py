@@ -38,6 +38,7 @@ from plb_ray.rpc.queue_control import QueueControlServicer
 from plb_ray.rpc.server import start_server
 from plb_ray.rpc.shard_client import ShardClient
 from plb_ray.simulation.scaled_queue import ScaledQueue
+from service.elastic import elastic, provider_of
 from service.logs import log_to
 
 if TYPE_CHECKING:
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
     from plb_ray.control.ports import ForecasterPool, Queue
     from plb_ray.domain.samples import PushOutcome, SampleBatch
     from plb_ray.journal.journal import Journal
+    from plb_ray.queues.embedded_provider import EmbeddedProvider
     from plb_ray.settings import Settings, ShardAddress
 
 DAY_S = 86_400.0
@@ -121,7 +123,8 @@ async def build_balancer(spec: BalancerSpec) -> Runtime:
         history = open_history(settings)
         held.callback(history.close)
         samples = _SamplesDoor()
-        queue, endpoint = await _queue(spec, journal, samples, held)
+        provider = provider_of(settings) if settings.elastic.enabled else None
+        queue, endpoint = await _queue(spec, journal, samples, held, provider)
         clock: Clock = WallClock()
         if spec.replay is not None:
             scaled = spec.replay.clock()
@@ -143,6 +146,8 @@ async def build_balancer(spec: BalancerSpec) -> Runtime:
         loop = samples.loop = ControlLoop(parts, settings.balancer, surroundings)
         if settings.history.prometheus.url:
             await held.enter_async_context(_followed(settings, loop, clock))
+        if provider is not None:
+            await held.enter_async_context(elastic(settings, loop, provider, clock))
         return Runtime(loop, held.pop_all())
 
 
@@ -203,7 +208,13 @@ class _SamplesDoor:
         return await self.loop.push_samples(batch)
 
 
-async def _queue(spec: BalancerSpec, journal: Journal, samples: _SamplesDoor, held: AsyncExitStack) -> tuple[Queue, str]:
+async def _queue(
+    spec: BalancerSpec,
+    journal: Journal,
+    samples: _SamplesDoor,
+    held: AsyncExitStack,
+    provider: EmbeddedProvider | None,
+) -> tuple[Queue, str]:
     """Return the queue system and where its QueueControl listens; embedded shards are fronted by a coordinator here."""
     settings = spec.settings
     if settings.queue.kind == "grpc":
@@ -213,13 +224,19 @@ async def _queue(spec: BalancerSpec, journal: Journal, samples: _SamplesDoor, he
     shards = [ShardClient(shard.shard_id, shard.endpoint) for shard in spec.shards]
     for shard in shards:
         held.push_async_callback(shard.close)
+    if provider is not None:
+        held.push_async_callback(provider.close)
+        await provider.start()
+    started = provider.ports if provider is not None else ()
     limits = CoordinatorSettings(
         migrations_in_flight=settings.balancer.migrations_in_flight + MANUAL_MIGRATIONS,
         migration=MigrationSettings(lease_ms=settings.balancer.lease_ms),
     )
-    coordinator = Coordinator(shards, journal, journal.mapping, WallClock(), limits)
+    coordinator = Coordinator((*shards, *started), journal, journal.mapping, WallClock(), limits)
     held.push_async_callback(coordinator.close)
     await coordinator.start()
+    if provider is not None:
+        await provider.joined(coordinator.roster)
     await coordinator.ensure(spec.order_params)
     servicers = {"QueueControl": QueueControlServicer(coordinator), "History": HistoryServicer(samples.take)}
     server = await start_server(settings.queue.listen, servicers, "QueueControl")

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.special import ndtri
 
-from plb_ray.estimate.load import CORRELATION
+from plb_ray.estimate.pooling import CORRELATION
 from plb_ray.history.outcomes import KEPT_LEVELS
 
 if TYPE_CHECKING:

@@ -3,8 +3,9 @@
     situation -> is the forecast trusted? -> course of load -> is anything to be done? -> plan -> check -> admit each move
 
 The reactive floor is always on: what was measured is the first step of every plan, so overload that nobody foresaw is
-relieved, and a move that would overload its destination by what was measured is never sent. A forecast that is missing,
-stale, unsound or has not held lately (`plb_ray.control.guard`) leaves the floor alone, and the ruling says so.
+relieved, and a move that would overload its destination by what was measured is not sent, unless it takes more overload away
+from its source. A forecast that is missing, stale, unsound or has not held lately (`plb_ray.control.guard`) leaves the floor
+alone, and the ruling says so.
 
 When a move is sent: at once if its source is over now, or will be before a migration and two ticks are over. Otherwise it
 waits for the quietest step before that time, is planned anew each tick, and is sent when that step is here.
@@ -179,22 +180,30 @@ class Decider:
 
 
 class _Rooms:
-    """What each shard has left by what was measured; taking keeps count."""
+    """How full each shard is by what was measured; taking keeps count."""
 
     def __init__(self, course: Course, headroom: float) -> None:
         situation = course.situation
-        self._measured = situation.measured
+        self._headroom = headroom
         self._row = {name: row for row, name in enumerate(situation.order_params)}
         self._column = {shard.shard_id: at for at, shard in enumerate(situation.shards)}
-        self._left = (headroom - course.shares[:, 0]) * situation.capacity  # (S, R)
+        self._measured, self._capacity = situation.measured, situation.capacity
+        self._shares = course.shares[:, 0].copy()  # (S, R)
 
     def take(self, move: Move) -> bool:
-        """Return whether the destination has room, and take it; an order param without measured load needs none."""
-        load, at = self._measured[self._row[move.order_param]], self._column[move.destination]
-        if (load > np.maximum(self._left[at], 0.0)).any() and load.any():
+        """Return whether a move leaves its destination within the headroom, or both shards less over it; then count it."""
+        pair = [self._column[move.source], self._column[move.destination]]
+        load = self._measured[self._row[move.order_param]] / self._capacity[pair]  # (2, R)
+        before = self._shares[pair]
+        after = before + load * np.array([[-1.0], [1.0]])
+        fits = (after[1] <= np.maximum(self._headroom, before[1])).all()
+        if not fits and self._over(after) >= self._over(before):
             return False
-        self._left[at] -= load
+        self._shares[pair] = after
         return True
+
+    def _over(self, shares: NDArray[np.float64]) -> float:
+        return float(np.maximum(0.0, shares - self._headroom).sum())
 
 
 class _Budgets:
@@ -230,7 +239,7 @@ def _trusted(situation: Situation, memory: Memory) -> tuple[LoadEstimate | None,
     if not usable(situation):
         return None, ("the forecast is stale or unsound; decided on what was measured",)
     if not memory.guard.trusted:
-        return None, ("the forecast has lately been worse than the last step alone; decided on what was measured",)
+        return None, ("the forecast has not held lately, or not been tried yet; decided on what was measured",)
     return situation.estimate, ()
 
 

@@ -34,6 +34,7 @@ import numpy as np
 from plb_ray.control.common_errors import CommonErrors
 from plb_ray.control.daily_tallies import DailyTallies, day_of
 from plb_ray.control.forecast_quality import BASELINE, CHAMPION, VerdictRule, tally, verdict
+from plb_ray.control.joint_errors import JointErrors
 from plb_ray.control.outcome_writer import OutcomeWriter, WriterParams
 from plb_ray.control.pairing import busiest, kept_steps, outcomes_of
 from plb_ray.errors import BadInputError
@@ -44,10 +45,12 @@ if TYPE_CHECKING:
 
     from plb_ray.control.forecast_quality import ForecastQuality
     from plb_ray.domain.rates import Forecast, RateHistory
+    from plb_ray.estimate.scenarios import Scenarios
     from plb_ray.history.outcomes import Outcomes, OutcomeStore
 
 LOG = logging.getLogger("plb.feedback")
 SHORT = "short"
+DRAWS_SEED = 1  # of the levels of idle order params; any will do
 _NO_GAPS = np.zeros(0, dtype=np.int64)
 
 
@@ -119,6 +122,7 @@ class Feedback:
         self._keeper = keeper
         self._tallies = DailyTallies()
         self._common = CommonErrors()
+        self._joint = JointErrors(np.random.default_rng(DRAWS_SEED))
         self._writer = None if store is None else OutcomeWriter(store, self._params.writer)
         self._pending: dict[tuple[str, int], _Pending] = {}
         self._followed: frozenset[str] | None = None  # None: all
@@ -145,6 +149,11 @@ class Feedback:
     def correlation(self) -> float:
         """How far the errors of any two order params move together, one step ahead, in [0, 1]."""
         return self._common.correlation
+
+    @property
+    def scenarios(self) -> Scenarios:
+        """How the errors of the followed order params came together lately."""
+        return self._joint.scenarios()
 
     def note(self, forecast: Forecast) -> None:
         """Remember a forecast until its steps have come. Again with the same cutoff, or before any `settle`: ignored."""
@@ -176,6 +185,7 @@ class Feedback:
             self._tallies.merge(tallies)
             if outcomes.horizon == SHORT and outcomes.ahead_s == history.step_s:
                 self._common.add(outcomes)
+            self._joint.add(outcomes)
             if self._writer is not None:
                 self._writer.add(outcomes)
         self._tallies.forget(day_of(history.end_s) - self._params.window_days + 1)

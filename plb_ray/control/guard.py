@@ -9,8 +9,8 @@ The mathematics
     in shares of each shard's CPU, with d halving in HALF_LIFE_TICKS. The forecast is given up while F > DISTRUST (P + FLOOR)
     and taken up again when F < TRUST (P + FLOOR). FLOOR is what does not matter anywhere: NOISE of a shard's capacity.
 
-So a forecast ten times too high or too low, flapping between right and wrong, or of yesterday's traffic loses its say after
-the first step that has come, and what is left is the reactive floor. Squares, since it is large errors that overload shards.
+So a forecast ten times too high or too low, or of yesterday's traffic, never gets a say, and one that goes wrong loses it
+with the first step that comes; what is left is the reactive floor. Squares, since it is large errors that overload shards.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 HALF_LIFE_TICKS = 36.0
 DISTRUST, TRUST = 1.5, 1.1
+GRUDGE = 16.0
+"""F counts as so many times P + FLOOR at most, so that one wild step is forgiven after four half-lives of sound ones."""
+
 NOISE = 0.03
 SHORT_STEPS = 15
 """At most so many steps ahead are scored: the short horizon."""
@@ -50,11 +53,14 @@ class Foreseen:
 
 @dataclass(frozen=True, eq=False)
 class Guard:
-    """The sums F and P, whether the forecast is trusted, and what has not come yet."""
+    """The sums F and P, whether the forecast is trusted, and what has not come yet.
+
+    At the beginning it is not: it has to hold for one step first.
+    """
 
     foreseen_loss: float = 0.0
     measured_loss: float = 0.0
-    trusted: bool = True
+    trusted: bool = False
     pending: tuple[Foreseen, ...] = ()
 
     def scored(self, situation: Situation) -> Guard:
@@ -69,8 +75,10 @@ class Guard:
             errors = _errors(each, situation)
             foreseen, measured = foreseen + errors[0], measured + errors[1]
         floor = len(situation.shards) * NOISE**2
+        foreseen = min(foreseen, GRUDGE * (measured + floor))
         limit = (TRUST if not self.trusted else DISTRUST) * (measured + floor)
-        return Guard(foreseen, measured, foreseen <= limit, later)
+        seen = self.trusted or bool(due)
+        return Guard(foreseen, measured, seen and foreseen <= limit, later)
 
     def noted(self, situation: Situation) -> Guard:
         """Return the guard that remembers what is foreseen now."""

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plb_ray.clock import monotonic_s, wall_time_s
+from plb_ray.control.capacity_side import CapacitySide
 from plb_ray.control.damping import Memory
 from plb_ray.control.deciding import Decider
 from plb_ray.control.feedback import Feedback
@@ -100,7 +101,7 @@ class Outlook:
     estimate: LoadEstimate
 
 
-class ControlLoop:
+class ControlLoop(CapacitySide):
     """Implements `plb_ray.control.views.Balancer`. Use from one event loop."""
 
     def __init__(self, parts: Parts, settings: BalancerSettings, surroundings: Surroundings) -> None:
@@ -216,9 +217,10 @@ class ControlLoop:
             medium=forecasts["medium"],
             medium_hours=self._settings.medium_hours,
             cost=self._observer.cost,
-            level=self._settings.level,
+            level=self._settings.margin.levels,
             owner=seen.owner,
             correlation=self._parts.feedback.correlation,
+            scenarios=self._parts.feedback.scenarios,
         )
         return Outlook(forecasts, estimate)
 
@@ -246,7 +248,7 @@ class ControlLoop:
             sources=dict(Counter(outlook.forecasts["short"].sources)),
             tick_s=monotonic_s() - started_s,
             basis=ruling.basis,
-            notes=ruling.notes,
+            notes=(*ruling.notes, *self._observer.cost.notes),
             thrash=memory.thrash,
         )
         return decision, memory
@@ -379,6 +381,12 @@ class ControlLoop:
     async def remove_event(self, event_id: str) -> Event:
         """See `Balancer`."""
         return await asyncio.to_thread(self._parts.events.remove, event_id)
+
+    def _last_look(self) -> tuple[Observation | None, LoadEstimate | None]:
+        return self._seen, self._outlook.estimate if self._outlook else None
+
+    def _history_and_lock(self) -> tuple[HistoryStore, asyncio.Lock, Observer]:
+        return self._parts.history, self._window_lock, self._observer
 
     def _error_now(self) -> str:
         return self._last_error or self._mover.last_error or self._known_events.error or self._parts.feedback.error

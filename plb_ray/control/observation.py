@@ -84,7 +84,7 @@ class Observer:
             shard_id, why = next(iter(snapshot.missing.items()), ("(none)", "the queue has no shards"))
             raise ShardUnavailableError(shard_id, "its endpoint", why)
         self._note_rates(snapshot)
-        served = self._learn(snapshot)
+        served = self._learn(shards, snapshot)
         history = placed_on(shards, mapping, self._history.window(self._lookback_steps))
         owner = owner_index(history.order_params, mapping, shards)
         arriving = self.cost.load(history.order_params, last_rates(history))
@@ -97,11 +97,12 @@ class Observer:
             rates = {order_param: count / self._history.step_s for order_param, count in messages.items()}
             self._history.append(start_s, rates)
 
-    def _learn(self, snapshot: LoadSnapshot) -> dict[str, float]:
+    def _learn(self, shards: tuple[Shard, ...], snapshot: LoadSnapshot) -> dict[str, float]:
         previous, self._previous = self._previous, snapshot
         if previous is None or snapshot.at_s <= previous.at_s:
             return {}
-        self.cost = self.cost.updated(previous, snapshot)
+        cores = {shard.shard_id: shard.capacity.cpu_cores for shard in shards}
+        self.cost = self.cost.updated(previous, snapshot, cores)
         before = {shard.shard_id: shard.served_total for shard in previous.shards}
         elapsed_s = snapshot.at_s - previous.at_s
         return {

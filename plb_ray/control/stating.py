@@ -35,7 +35,7 @@ class Course:
 
     Attributes:
         situation: of now.
-        starts_s: (T,) start of each step; the first is the measured one, whose load is taken to go on from now.
+        starts_s: (T,) start of each step; the first is the measured one, whose load is taken to go on for a step from now.
         lengths_s: (T,) seconds that each step stands for.
         load: (K, T, R).
         heading: (K,) shard that each order param is on, or on its way to.
@@ -65,7 +65,7 @@ class Course:
         return per_shard(self.load[away], self.situation.owner[away], len(self.situation.shards))
 
     def when_on(self, shard_of: NDArray[np.int64]) -> Course:
-        """Return the course as it would be with the order params on these shards (K,), moved there and nothing left behind."""
+        """Return the course as it would be with the order params on these shards (K,): moved, and nothing left behind."""
         moved = shard_of != self.heading
         owner = np.where(moved, shard_of, self.situation.owner)
         return replace(self, situation=replace(self.situation, owner=owner), heading=shard_of)
@@ -83,7 +83,7 @@ def course_of(situation: Situation, estimate: LoadEstimate | None) -> Course:
     if estimate is None:
         return Course(situation, np.array([situation.at_s]), np.array([step_s]), now, heading)
     starts_s = np.concatenate([[situation.at_s], estimate.starts_s.astype(np.float64)])
-    lengths_s = np.concatenate([[0.0], np.diff(estimate.starts_s), [0.0]])
+    lengths_s = np.concatenate([[step_s], np.diff(estimate.starts_s), [0.0]])
     lengths_s[-1] = max(step_s, lengths_s[-2])
     return Course(situation, starts_s, lengths_s, np.concatenate([now, estimate.target], axis=1), heading)
 

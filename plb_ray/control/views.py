@@ -13,6 +13,7 @@ from plb_ray.control.migration_meter import MigrationTotals
 from plb_ray.domain.samples import PushOutcome
 
 if TYPE_CHECKING:
+    from plb_ray.control.capacity_basis import CapacityBasis
     from plb_ray.control.forecast_quality import ForecastQuality
     from plb_ray.control.ports import TrainingStatus
     from plb_ray.domain.events import CalendarChange, Event, EventCalendar
@@ -96,6 +97,25 @@ class Decision:
     basis: Basis = Basis.FORECAST
     notes: tuple[str, ...] = ()
     thrash: float = 0.0
+
+
+@dataclass(frozen=True)
+class CostView:
+    """What a message of one order param costs, as learned so far.
+
+    Attributes:
+        cost: CPU in core-seconds, memory in bytes while it waits, I/O in bytes.
+        lower, upper: between which the cost should lie nine times in ten; far apart while little is known.
+        messages: delivered, old ones counting less, that this stands on; 0 for a new order param.
+        payload_bytes: of a message.
+    """
+
+    order_param: str
+    cost: ResourceVector
+    lower: ResourceVector
+    upper: ResourceVector
+    messages: float
+    payload_bytes: float
 
 
 @dataclass(frozen=True)
@@ -256,4 +276,8 @@ class Balancer(Protocol):
 
     async def remove_event(self, event_id: str) -> Event:
         """Take one event out of the calendar and return it. Raises UnknownEventError."""
+        ...
+
+    async def capacity_basis(self) -> CapacityBasis:
+        """Return what capacity questions are answered from. Raises NotReadyError before the first tick."""
         ...

@@ -104,7 +104,9 @@ class LoadEstimate:
         starts_s: (T,) start of each step; the steps may differ in length (short horizon first, then medium).
         target: (K, T, R) load to plan with; sums over order params are the shard's quantile `level`.
         expected: (K, T, R) mean load, so that it adds up over order params.
-        level: the quantile level that `target` stands for.
+        level: the quantile level that `target` stands for; the highest, if resources differ.
+        lower, upper: (K, T, R) between which each order param's own load should lie; they do not add up over a shard.
+            None where nobody has said.
     """
 
     order_params: tuple[str, ...]
@@ -112,3 +114,5 @@ class LoadEstimate:
     target: NDArray[np.float64]
     expected: NDArray[np.float64]
     level: float
+    lower: NDArray[np.floating] | None = None
+    upper: NDArray[np.floating] | None = None

@@ -12,6 +12,7 @@ from plb_ray.clock import wall_time_s
 from plb_ray.cluster.retrain_port import NoRetrainings
 from service.api import (
     calendar_routes,
+    capacity_routes,
     health_routes,
     history_routes,
     migration_routes,
@@ -74,6 +75,7 @@ def create_app(
     app.state.sleep = sleep
     app.state.retrainings = retrainings or NoRetrainings()
     app.state.followers = Followers()
+    app.state.capacity_gate = asyncio.Lock()
     app.state.metrics = Metrics()
     app.add_middleware(RequestMetrics, metrics=app.state.metrics)
     install_problem_handlers(app)
@@ -85,6 +87,7 @@ def create_app(
         calendar_routes,
         history_routes,
         retrain_routes,
+        capacity_routes,
         health_routes,
     )
     routers = [routes.router for routes in modules]

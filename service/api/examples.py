@@ -257,6 +257,13 @@ _PROBLEMS: dict[str, tuple[HTTPStatus, str, str, dict[str, Any], str]] = {
         {},
         "There is no such event.",
     ),
+    "bad_question": (
+        HTTPStatus.BAD_REQUEST,
+        "BAD_INPUT",
+        "capacity question, growth: no order param is called 'shop-*'",
+        {},
+        "The question cannot be meant.",
+    ),
     "conflict": (
         HTTPStatus.CONFLICT,
         "MIGRATION_CONFLICT",

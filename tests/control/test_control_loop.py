@@ -9,6 +9,7 @@ from a_queue import HandClock, MemoryQueue
 from models.baseline import seasonal_naive
 from optimizer.checker import PlanVerifier
 from optimizer.planner import CompositePlanner
+from plb_ray.control.deciding import Decider
 from plb_ray.control.loop import ControlLoop, Parts, Surroundings, decision_document
 from plb_ray.control.mover import Mover
 from plb_ray.control.views import Admission, Mode
@@ -165,7 +166,7 @@ async def test_a_plan_with_a_fault_is_not_executed(world):
         def check(self, problem, plan):  # noqa: ARG002  the port's
             return ("told to object",) if plan.moves else ()
 
-    world.loop._parts = replace(world.loop._parts, checker=Objecting())
+    world.loop._decider = Decider(CompositePlanner(), Objecting(), world.loop._settings)
     decision = await world.steps(6, STEADY)
     assert decision.faults == ("told to object",)
     assert decision.plan.status is PlanStatus.REFUSED

@@ -5,7 +5,8 @@ import pytest
 
 from plb_ray.domain.rates import Forecast, Horizon
 from plb_ray.estimate.cost import CostModel, Ratio
-from plb_ray.estimate.load import estimate_load, mean_rates, pooling_factors, residual_correlation
+from plb_ray.estimate.load import estimate_load, mean_rates
+from plb_ray.estimate.pooling import pooling_factors, residual_correlation
 
 LEVELS = (0.1, 0.25, 0.5, 0.75, 0.9, 0.95)
 COST = CostModel(cpu=Ratio(0.01, 1))  # 10 ms of a core per message

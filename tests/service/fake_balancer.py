@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from plb_ray.control.capacity_basis import CapacityBasis, basis_of_queue
 from plb_ray.control.forecast_quality import ForecastQuality
 from plb_ray.control.migration_meter import MigrationTotals, PauseHistogram
 from plb_ray.control.ports import TrainingStatus
@@ -22,11 +23,11 @@ from plb_ray.control.views import (
     ShardView,
 )
 from plb_ray.domain.events import CalendarChange, Event, EventCalendar, change_of
-from plb_ray.domain.load import ResourceVector
+from plb_ray.domain.load import ResourceVector, Shard
 from plb_ray.domain.mapping import Mapping, Placement
 from plb_ray.domain.migration import MigrationMode, MigrationRecord, MigrationRequest, MigrationStep
 from plb_ray.domain.plan import Move, Plan, PlanStatus, Termination
-from plb_ray.domain.rates import OrderParamForecast, TimeSeries
+from plb_ray.domain.rates import OrderParamForecast, RateHistory, TimeSeries
 from plb_ray.domain.samples import PushOutcome, SampleBatch
 from plb_ray.errors import (
     MigrationConflictError,
@@ -37,6 +38,7 @@ from plb_ray.errors import (
     UnknownOrderParamError,
     UnknownShardError,
 )
+from plb_ray.estimate.cost import CostModel, Ratio
 from plb_ray.history.samples import to_cells
 
 NOW_S = 1_385_560_800.0  # 2013-11-27 14:00 UTC
@@ -252,6 +254,17 @@ class FakeBalancer:
             outcome = outcome.plus(PushOutcome(**{fate: 1}))
             self.cells[key] = rate
         return outcome
+
+    async def capacity_basis(self) -> CapacityBasis:
+        self._maybe_fail("capacity_basis")
+        names = tuple(self.placements.placements)
+        start_s = int(NOW_S) // STEP_S * STEP_S - 15 * STEPS_PER_DAY * STEP_S
+        size = 1.0 + np.arange(len(names)) % 5
+        rates = size[:, None] * np.array([day_curve(step, 1.0) for step in range(15 * STEPS_PER_DAY)]).clip(0)
+        history = RateHistory(names, start_s, STEP_S, rates.astype(np.float32))
+        cost = CostModel(cpu=Ratio(0.02, 1.0), amplification=Ratio(2.0, 1.0), payload=Ratio(100.0, 1.0))
+        shards = tuple(Shard(name, f"127.0.0.1:{7070 + n}", ResourceVector(1.0, 0.0, 50e6)) for n, name in enumerate(SHARDS))
+        return basis_of_queue(history, cost, shards, self.placements)
 
     async def mapping(self) -> Mapping:
         self._maybe_fail("mapping")

@@ -32,6 +32,7 @@ def test_every_promised_route_is_documented():
         "/v1/migrations/{migration_id}/events",
         "/v1/migrations/{migration_id}/cancel",
         "/v1/history/samples",
+        "/v1/capacity:what-if",
         "/v1/retrainings",
         "/v1/retrainings/{retraining_id}",
         "/v1/events",
@@ -59,7 +60,7 @@ def test_every_route_has_words_and_valid_examples(path, method, operation):
 
 def test_examples_of_requests_fit():
     """The examples of request bodies fit their schemas."""
-    for name in ("MigrationStart", "EventPut", "SamplesPush", "RetrainStart"):
+    for name in ("MigrationStart", "EventPut", "SamplesPush", "RetrainStart", "CapacityQuestion"):
         schema = DOCUMENT["components"]["schemas"][name]
         assert schema["examples"]
         for example in schema["examples"]:

@@ -1,0 +1,105 @@
+"""One HTML page about a replay that needs nothing else to be shown: the arms, the frontier, and the course of time."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from service.plan_page import STYLE
+from service.replay_report import document, words
+
+if TYPE_CHECKING:
+    from service.replay_run import Replay
+
+COLOURS = {
+    "static": "#9ca3af",
+    "static-peak": "#6b7280",
+    "reactive": "#d97706",
+    "predictive": "#2563eb",
+    "oracle": "#059669",
+}
+COLUMNS = {
+    "headroom": "headroom",
+    "overload_shard_seconds": "over capacity (shard-s)",
+    "excess_messages": "excess messages",
+    "migrations": "migrations",
+    "bytes_moved": "bytes moved",
+    "thrash_pct": "thrash (%)",
+    "shard_hours": "shard-hours",
+    "elapsed_s": "took (s)",
+}
+
+
+def page(replay: Replay) -> str:
+    """Return the page; it holds plotly itself (about 4.5 MB) and asks no network."""
+    from plotly.offline import get_plotlyjs  # noqa: PLC0415  4.5 MB, needed here alone
+
+    title = f"Replay: {replay.field.trace.name}"
+    return "".join(
+        (
+            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
+            f"<style>{STYLE}</style><script>{get_plotlyjs()}</script></head><body><h1>{escape(title)}</h1>",
+            f'<p class="verdict">{escape(" ".join(words(replay)))}</p>',
+            "<h2>Arms</h2>",
+            _arms(replay),
+            "<h2>Excess against migrations</h2><p>Each dot is a run at one headroom; down and to the left is better.</p>",
+            _frontier(replay),
+            "<h2>Messages waiting</h2>",
+            _course(replay),
+            "</body></html>\n",
+        )
+    )
+
+
+def _arms(replay: Replay) -> str:
+    head = "".join(f"<th>{escape(name)}</th>" for name in ("arm", *COLUMNS.values(), "delay p50 / p99 / p99.9 (s)"))
+    rows = "".join(_row(arm, figures) for arm, figures in document(replay)["arms"].items())
+    return f"<table><tr>{head}</tr>{rows}</table>"
+
+
+def _row(arm: str, figures: dict[str, Any]) -> str:
+    delays = " / ".join(f"{value:,.2f}" for value in figures["delay_s"].values())
+    cells = "".join(f'<td class="n">{figures[key]:,.4g}</td>' if key in figures else "<td></td>" for key in COLUMNS)
+    return f'<tr><td>{escape(arm)}</td>{cells}<td class="n">{delays}</td></tr>'
+
+
+def _frontier(replay: Replay) -> str:
+    from plotly.graph_objects import Scatter  # noqa: PLC0415  slow to import
+
+    lines = []
+    for arm, runs in replay.runs.items():
+        ordered = sorted(runs, key=lambda run: run.result.totals.migrations)
+        lines.append(
+            Scatter(
+                name=arm,
+                x=[run.result.totals.migrations for run in ordered],
+                y=[run.result.totals.excess_messages for run in ordered],
+                text=[f"headroom {run.headroom}" if run.headroom else "" for run in ordered],
+                mode="lines+markers",
+                line={"color": COLOURS[arm]},
+            )
+        )
+    return _drawn(lines, "frontier", xaxis_title="migrations", yaxis_title="messages over capacity")
+
+
+def _course(replay: Replay) -> str:
+    from plotly.graph_objects import Scatter  # noqa: PLC0415  slow to import
+
+    trace = replay.field.trace
+    start_s = trace.start_s + replay.field.first_bin * trace.step_s
+    times = [datetime.fromtimestamp(start_s + number * trace.step_s, UTC) for number in range(replay.field.bins)]
+    lines = [
+        Scatter(name=arm, x=times, y=runs[0].result.waiting.tolist(), line={"color": COLOURS[arm], "width": 1})
+        for arm, runs in replay.runs.items()
+    ]
+    return _drawn(lines, "course", yaxis_title="messages waiting at the end of the bin")
+
+
+def _drawn(lines: list[Any], name: str, **layout: Any) -> str:
+    from plotly.graph_objects import Figure  # noqa: PLC0415  slow to import
+
+    figure = Figure(lines)
+    figure.update_layout(template="plotly_white", height=420, margin={"t": 20}, **layout)
+    made: str = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name)
+    return made

@@ -1,0 +1,1 @@
+"""How long capacity questions take."""

@@ -1,0 +1,158 @@
+"""`plb replay` from the command line, on a small trace, and the choices behind it."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+from traffic import STEP_S, field, shifted_days, trace_of
+
+from models.baseline import BaselineForecaster
+from models.calibration import Calibrated
+from models.ensemble import Ensemble
+from models.intermittent import IntermittentForecaster
+from plb_ray.domain.events import NO_EVENTS
+from plb_ray.errors import BadInputError
+from plb_ray.simulation.replay.arm import ArmResult
+from plb_ray.simulation.replay.physics import PhysicsParams, Totals
+from plb_ray.simulation.replay.setting import field_of, static_peak, unavoidable
+from service import cli, replay_forecasts
+from service.exit_codes import ExitCode
+from service.replay_forecasts import Foretold, Oracle, forecasts_of
+from service.replay_run import Run, _best_first
+
+
+@pytest.fixture(autouse=True)
+def _without_networks(monkeypatch):
+    """Forecast without networks: how long those train depends on the clock, so no two are exactly the same."""
+
+    def quick(_seed):
+        return Calibrated(Ensemble([IntermittentForecaster(), BaselineForecaster()], beforehand=(1.0, 1.0)))
+
+    monkeypatch.setattr(replay_forecasts, "calibrated_ensemble", quick)
+
+
+def file_of(counts, path):
+    trace = trace_of(counts)
+    ts = pd.to_datetime(trace.start_s + STEP_S * np.arange(trace.bins), unit="s", utc=True)
+    names, times = np.repeat(trace.order_params, trace.bins), np.tile(ts, len(trace.order_params))
+    long = pd.DataFrame({"order_param": names, "ts": times, "messages": trace.counts.ravel()})
+    long.to_parquet(path)
+    return path
+
+
+@pytest.mark.timeout(240)  # two processes import the solver
+def test_the_command_runs_every_arm_and_writes_figures_and_page(tmp_path, capsys):
+    """JSON with the promised keys for each arm, a frontier for those that decide, and a page that needs no network."""
+    path = file_of(shifted_days(order_params=12, days=3), tmp_path / "trace.parquet")
+    arms = "static,static-peak,reactive,predictive,oracle"
+    code = cli.run(
+        [
+            "replay",
+            str(path),
+            "--shards",
+            "3",
+            "--days",
+            "1",
+            "--arms",
+            arms,
+            "--json",
+            "-",
+            "--report",
+            str(tmp_path / "out"),
+        ]
+    )
+    assert code == ExitCode.OK
+    found = json.loads(capsys.readouterr().out)
+    assert (found["shards"], found["bins"], list(found["arms"])) == (3, 144, arms.split(","))
+    for arm, figures in found["arms"].items():
+        assert {"p50", "p99"} <= figures["delay_s"].keys()
+        for key in ("overload_shard_seconds", "excess_messages", "migrations", "bytes_moved", "shard_hours", "thrash_pct"):
+            assert figures[key] >= 0
+        assert len(figures.get("frontier", ())) == (6 if arm in ("reactive", "predictive", "oracle") else 0)
+    assert found["arms"]["static"]["migrations"] == found["arms"]["static-peak"]["excess_messages"] == 0
+    assert found["arms"]["static-peak"]["shard_hours"] > found["arms"]["static"]["shard_hours"] == pytest.approx(72)
+    assert found["arms"]["oracle"]["excess_messages"] < 0.2 * found["arms"]["static"]["excess_messages"]
+    page = (tmp_path / "out" / "replay.html").read_text()
+    assert "Excess against migrations" in page
+    assert "http://" not in page.split("<body>")[1].split("<script")[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--arms", "magic"], "unknown arm 'magic'"),
+        (["--arms", ","], "unknown arm ''"),
+        (["--days", "0"], "days: must be above 0"),
+        (["--utilisation", "1.5"], "utilisation: must be between 0 and 1"),
+        (["--capacity", "nowhere.csv"], "columns shard, messages_per_s"),
+        (["--json", "no/such/folder.json"], "a folder that exists"),
+    ],
+)
+def test_what_cannot_be_used_is_one_sentence(tmp_path, capsys, arguments, words):
+    """A wrong option is named with what to do, before anything is computed."""
+    path = file_of(shifted_days(order_params=4, days=1), tmp_path / "trace.parquet")
+    assert cli.run(["replay", str(path), *arguments]) == ExitCode.USAGE
+    assert words in capsys.readouterr().err
+
+
+def test_capacities_of_a_file_are_the_shards(tmp_path):
+    """As many shards as it has rows, each with its rate; what is not a rate is refused."""
+    from service.cli_replay import _rates  # noqa: PLC0415  of this test alone
+
+    path = tmp_path / "shards.csv"
+    path.write_text("shard,messages_per_s\na,10\nb,20\n")
+    assert _rates(str(path)).tolist() == [10.0, 20.0]
+    path.write_text("shard,messages_per_s\na,10\nb,-1\n")
+    with pytest.raises(BadInputError, match="above 0"):
+        _rates(str(path))
+
+
+def test_the_rule_of_capacity_ignores_a_single_burst_and_says_what_is_unavoidable():
+    """One bin of one order param does not set the size of the shards; what it brings beyond one is told apart."""
+    counts = np.full((10, 400), 60.0)
+    counts[0, 300] = 1e6
+    on = field_of(trace_of(counts), 4, 0.8, PhysicsParams())
+    assert on.rates.tolist() == pytest.approx([600 / 4 / 0.8 / STEP_S] * 4)
+    assert unavoidable(on) == pytest.approx(1e6 - on.rates[0] * STEP_S)
+    assert unavoidable(field(shifted_days(days=1))) == 0
+
+
+def test_static_peak_has_the_fewest_shards_that_hashing_never_congests():
+    """One shard less, and some bin is over; where one order param is larger than a shard there is no such number."""
+    on = field(shifted_days(order_params=12, days=1), shards=3, utilisation=0.5)
+    peak = static_peak(on)
+    assert peak is not None
+    arrived = [np.bincount(peak.owner, weights=bin_, minlength=len(peak.rates)) for bin_ in peak.trace.counts.T[1:]]
+    assert (np.array(arrived) <= peak.rates * STEP_S).all()
+    assert static_peak(replace(on, rates=on.rates / 1e6)) is None
+
+
+def test_forecasts_know_nothing_of_what_has_not_passed():
+    """Whatever comes after a bin, the forecasts up to it are the same; the oracle alone knows."""
+    counts = shifted_days(order_params=4, days=3)
+    other = counts.copy()
+    other[:, -20:] *= 7
+    made = [forecasts_of(field(each, first_bin=300), NO_EVENTS, 1, lambda _: None) for each in (counts, other)]
+    np.testing.assert_array_equal(made[0].quantiles[:-20], made[1].quantiles[:-20])
+    on = field(counts, first_bin=300)
+    told = Oracle(on).estimate(310, on.owner)
+    np.testing.assert_allclose(told.target[:, 0, 0], counts[:, 310] / STEP_S, rtol=1e-5)
+    load = Foretold(made[0], 300, (0.9, 0.9, 0.9)).estimate(310, on.owner)
+    assert load.target.shape == (4, 2, 3)
+    assert (load.target >= load.expected - 1e-9).all()
+
+
+def test_the_reported_reactive_run_is_its_best_within_the_migrations_of_predictive():
+    """Least excess among those with no more migrations; the fewest migrations where none has so few."""
+
+    def run(arm, headroom, excess, migrations):
+        totals = Totals(excess_messages=excess, migrations=migrations)
+        return Run(arm, headroom, ArmResult(totals, 0.0, 0, 0.0, np.zeros(1), np.zeros(1, dtype=np.int64)))
+
+    reactive = [run("reactive", 0.7, 1.0, 90), run("reactive", 0.8, 5.0, 40), run("reactive", 0.9, 9.0, 10)]
+    for most, best in ((100, 0.7), (50, 0.8), (10, 0.9), (5, 0.9)):
+        runs = {"reactive": list(reactive), "predictive": [run("predictive", 0.9, 3.0, most)]}
+        assert _best_first(runs)["reactive"][0].headroom == best
+    assert _best_first({"reactive": list(reactive)})["reactive"][0].headroom == 0.7

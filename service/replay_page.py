@@ -60,8 +60,12 @@ def _arms(replay: Replay) -> str:
 
 def _row(arm: str, figures: dict[str, Any]) -> str:
     delays = " / ".join(f"{value:,.2f}" for value in figures["delay_s"].values())
-    cells = "".join(f'<td class="n">{figures[key]:,.4g}</td>' if key in figures else "<td></td>" for key in COLUMNS)
+    cells = "".join(f'<td class="n">{_number(figures[key])}</td>' if key in figures else "<td></td>" for key in COLUMNS)
     return f'<tr><td>{escape(arm)}</td>{cells}<td class="n">{delays}</td></tr>'
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def _frontier(replay: Replay) -> str:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plb_ray.control.situation import per_shard
+from plb_ray.domain.sums import per_shard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plb_ray.control.pictures import CPU, capacities, per_shard
+from plb_ray.control.pictures import CPU, capacities
+from plb_ray.domain.sums import per_shard
 from plb_ray.errors import ShardUnavailableError
 from plb_ray.estimate.cost import CostModel
 from plb_ray.history.counters import CounterGrid

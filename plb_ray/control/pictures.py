@@ -11,6 +11,7 @@ import numpy as np
 
 from plb_ray.control.views import ForecastBand, ShardView
 from plb_ray.domain.load import RESOURCES
+from plb_ray.domain.sums import per_shard
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,13 +25,6 @@ def capacities(shards: tuple[Shard, ...]) -> NDArray[np.float64]:
     """Return (S, R) to divide by: a capacity of 0 states no limit, so it is infinite here."""
     stated = np.stack([shard.capacity.array() for shard in shards])
     return np.where(stated > 0, stated, np.inf)
-
-
-def per_shard(values: NDArray[np.float64], owner: NDArray[np.int64], shards: int) -> NDArray[np.float64]:
-    """Sum (K, ...) over the order params of each shard: (S, ...)."""
-    total = np.zeros((shards, *values.shape[1:]))
-    np.add.at(total, owner, values)
-    return total
 
 
 def shard_views(

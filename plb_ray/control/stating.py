@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plb_ray.control.situation import per_shard
 from plb_ray.domain.load import RESOURCE_WORDS, RESOURCES
 from plb_ray.domain.plan import NOWHERE, PlacementRules, PlanBudget, PlanProblem, PlanWords
+from plb_ray.domain.sums import per_shard
 
 if TYPE_CHECKING:
     from collections.abc import Collection

@@ -11,10 +11,11 @@ from plb_ray.control.damping import Memory
 from plb_ray.control.deciding import Decider
 from plb_ray.control.guard import Guard
 from plb_ray.control.orders import Orders
-from plb_ray.control.situation import Situation, per_shard
+from plb_ray.control.situation import Situation
 from plb_ray.control.views import Admission, Basis, Mode
 from plb_ray.domain.load import RESOURCES, LoadEstimate, ResourceVector, Shard
 from plb_ray.domain.plan import Move, PlanStatus
+from plb_ray.domain.sums import per_shard
 from plb_ray.settings import BalancerSettings, DampingSettings
 
 STEP_S, NOW_S = 600, 1_700_006_400

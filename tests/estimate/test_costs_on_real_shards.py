@@ -46,7 +46,7 @@ class Client:
 
 
 async def test_what_a_message_costs_by_the_service_rate_is_recovered(tmp_path):
-    """Two shards of 400 and 4,000 messages/s, three order params each: every cost is 1 / rate within 10 %."""
+    """Two shards of 400 and 4,000 messages/s, three order params on each: each cost is 1 / rate within 10 %."""
     model, rates = CostModel(), (400.0, 4000.0)
     async with (
         asyncio.timeout(60),

@@ -19,7 +19,6 @@ class Orders:
         forbidden: shards that an order param may not be on, by order param.
         spread_groups: sets of order params of which no two may share a shard.
         draining: shards that are to be emptied and take nothing.
-        adding: shards that were just added: only they take order params until the balance is reached.
     """
 
     mode: Mode = Mode.PREDICTIVE
@@ -29,4 +28,3 @@ class Orders:
     forbidden: dict[str, frozenset[str]] = field(default_factory=dict)
     spread_groups: tuple[frozenset[str], ...] = ()
     draining: frozenset[str] = frozenset()
-    adding: frozenset[str] = frozenset()

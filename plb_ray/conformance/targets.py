@@ -82,7 +82,7 @@ async def services(endpoint: str, channel: grpc.aio.Channel, within_s: float = C
         async with asyncio.timeout(within_s):
             await channel.channel_ready()
     except TimeoutError:
-        raise ShardUnavailableError("of --target", endpoint, f"no connection within {within_s:g} s") from None
+        raise ShardUnavailableError("target", endpoint, f"no connection within {within_s:g} s") from None
     offered = await _reflected(channel)
     if not offered:
         offered = {name for name, probe in _PROBES.items() if await _is_offered(probe(channel))}

@@ -80,6 +80,7 @@ class Consumer:
             now_s=now_s,
             failed=self._failed,
         )
+        self._cut_off = False
         self._stopping = asyncio.Event()
         self._failure: BaseException | None = None
 
@@ -109,8 +110,11 @@ class Consumer:
         try:
             shards = await self._endpoints()
         except (RetryableError, OutcomeUnknownError) as error:
-            log.warning("cannot ask for the list of shards, keeping the known ones: %s", error)
+            if not self._cut_off:
+                log.warning("cannot ask for the list of shards; the known ones are kept until it answers again: %s", error)
+            self._cut_off = True
             return
+        self._cut_off = False
         wanted = {endpoint: shard_id for shard_id, endpoint in shards.items()}
         for endpoint in self._pollers.keys() - wanted.keys():
             self._pollers.pop(endpoint)[1].cancel()

@@ -106,7 +106,7 @@ class Coordinator:
         around = Surroundings(self._shards, journal, self._mapping, limits.migration, now_s=clock.now_s, sleep=sleep)
         in_flight = RunnerLimits(limits.migrations_in_flight, limits.migrations_per_shard)
         self._closing = Closing()
-        self._runner = Runner(around, self._mapping, in_flight, self._closing)
+        self._runner = Runner(around, self._mapping, in_flight, self._closing.require_open)
         self._chains = ChainKeeper(self._shards, self._mapping, self._runner, limits.chains, sleep)
         self._late_survey = LateSurvey(self._shards.values(), limits.answer_s, self._learn)
         self._allocator = Allocator(

@@ -93,7 +93,12 @@ class EmbeddedProvider:
     async def shards(self) -> tuple[ProvidedShard, ...]:
         """See `ShardProvider`."""
         return tuple(
-            ProvidedShard(shard.shard_id, shard.shard_type, draining=shard.stage is Stage.DRAINING)
+            ProvidedShard(
+                shard.shard_id,
+                shard.shard_type,
+                draining=shard.stage is Stage.DRAINING,
+                starting=shard.stage is Stage.STARTING,
+            )
             for shard in self._fleet.shards.values()
         )
 

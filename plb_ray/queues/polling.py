@@ -7,7 +7,7 @@ import contextlib
 import logging
 from typing import TYPE_CHECKING, Any
 
-from plb_ray.errors import PlbError
+from plb_ray.errors import PermanentError, PlbError
 from plb_ray.queues.deliveries import Batch, Delivered, Source
 from plb_ray.queues.routes import backoff_s
 from plb_ray.rpc.channel import CALL_TIMEOUT_S
@@ -77,7 +77,8 @@ class Poller:
             except PlbError as error:
                 failures += 1
                 if failures == 1:
-                    log.info("poll of %s failed: %s", self._peer.shard_id, error)
+                    level = logging.WARNING if isinstance(error, PermanentError) else logging.INFO
+                    log.log(level, "poll of %s failed: %s", self._peer.shard_id, error)
                 await asyncio.sleep(backoff_s(failures))
             else:
                 failures = 0

@@ -8,8 +8,8 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from plb_ray.client import Consumer, QueueResolver
 from plb_ray.clock import monotonic_s
-from plb_ray.queues.client import Consumer, QueueResolver
 from tests.chaos import lines
 
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import sys
 
+from plb_ray.client import Producer, QueueResolver
 from plb_ray.clock import monotonic_s
 from plb_ray.errors import PlbError
-from plb_ray.queues.client import Producer, QueueResolver
 from tests.chaos import lines
 
 SEND_S = 120.0  # longer than any case: a case that times out says more than a send

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from plb_ray.client import Producer
 from plb_ray.clock import monotonic_s
-from plb_ray.queues.client import Producer
 
 EVERY_S = 0.005
 

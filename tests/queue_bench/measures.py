@@ -6,9 +6,9 @@ import asyncio
 
 import numpy as np
 
+from plb_ray.client import Consumer, Producer
 from plb_ray.clock import monotonic_s
 from plb_ray.domain.migration import MigrationMode, MigrationStep
-from plb_ray.queues.client import Consumer, Producer
 from plb_ray.simulation.checker import OrderChecker
 from tests.queue_bench.load import Live
 from tests.queue_bench.rig import PAYLOAD, rig

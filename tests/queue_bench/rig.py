@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from plb_ray.client import QueueResolver
 from plb_ray.domain.migration import MigrationMode, MigrationRequest
-from plb_ray.queues.client import QueueResolver
 from plb_ray.queues.embedded.process import ShardProcess
 from plb_ray.queues.embedded.shard import ShardOptions
 from plb_ray.rpc.channel import open_channel

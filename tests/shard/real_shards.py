@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 from dataclasses import dataclass, field
 
+from plb_ray.client import Located
 from plb_ray.domain.load import ResourceVector, Shard
 from plb_ray.domain.mapping import Placement
 from plb_ray.errors import ShardUnavailableError, UnknownOrderParamError
-from plb_ray.queues.client import Located
 from plb_ray.queues.embedded.process import ShardProcess
 from plb_ray.queues.embedded.shard import ShardOptions
 from plb_ray.rpc.channel import open_channel

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from plb_ray import errors
+from plb_ray.client import Located
 from plb_ray.domain.mapping import Placement
 from plb_ray.queues.acks import ASK_EVERY, Acknowledger
-from plb_ray.queues.client import Located
 from plb_ray.queues.deliveries import Source
 from plb_ray.queues.leases import Leases
 from plb_ray.rpc.errors import status_of

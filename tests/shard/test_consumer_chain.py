@@ -5,7 +5,7 @@ import contextlib
 
 import pytest
 
-from plb_ray.queues.client import Bounds, Consumer, Producer, Retry
+from plb_ray.client import Bounds, Consumer, Producer, Retry
 from tests.shard.real_shards import TableResolver, real_shards
 
 pytestmark = pytest.mark.shards

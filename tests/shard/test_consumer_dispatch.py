@@ -6,7 +6,7 @@ import contextlib
 import pytest
 
 from plb_ray import errors
-from plb_ray.queues.client import Bounds, Consumer, Retry
+from plb_ray.client import Bounds, Consumer, Retry
 from plb_ray.queues.dispatch import STUCK_DELAY_S, STUCK_S
 from tests.shard.scripted_deliveries import ScriptedShard, ScriptedShards, delivered
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from plb_ray import errors
-from plb_ray.queues.client import Consumer, Producer
+from plb_ray.client import Consumer, Producer
 from plb_ray.rpc.channel import MAX_PAYLOAD_BYTES
 from plb_ray.simulation.checker import OrderChecker
 from tests.shard.real_shards import TableResolver, migrated, reachable, real_shards

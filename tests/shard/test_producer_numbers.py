@@ -6,8 +6,8 @@ import grpc
 import pytest
 
 from plb_ray import errors
+from plb_ray.client import Located, Producer
 from plb_ray.domain.mapping import Placement
-from plb_ray.queues.client import Located, Producer
 from plb_ray.queues.routes import Lane, paused_backoff_s
 from tests.shard.scripted_shard import ScriptedStubs, broken, refused, stored
 

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import gc
 import logging
+import os
 import signal
 import socket
 import sqlite3
@@ -24,6 +25,7 @@ from plb_ray.queues.embedded.control import ControlService
 from plb_ray.queues.embedded.data import DataService
 from plb_ray.queues.embedded.shard import Shard, ShardOptions
 from plb_ray.rpc.server import start_server
+from plb_ray.tracing import VARIABLES, start_tracing
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,15 +34,25 @@ EXIT_BAD_INPUT = 2
 EXIT_WRITER_DIED = 3
 
 
-def main(arguments: list[str] | None = None) -> int:
-    """Run a shard until it is told to stop; return the exit code."""
-    parsed = _parser().parse_args(arguments)
+def main(arguments: list[str] | None = None, program: str = "python -m plb_ray.queues.embedded") -> int:
+    """Run a shard until it is told to stop; return the exit code. `program`: how the caller is called, for its help."""
+    parsed = _parser(program).parse_args(arguments)
     logging.basicConfig(level=logging.WARNING, format=f"{parsed.shard_id} %(levelname)s %(message)s")
     try:
+        _trace(parsed.shard_id)
         return asyncio.run(_serve(parsed))
     except PlbError as error:
         print(f"plb-shard: {error}", file=sys.stderr)  # noqa: T201 - the process's own words
         return EXIT_BAD_INPUT
+
+
+def _trace(shard_id: str) -> None:
+    """Record spans if the environment says so; a shard reads no plb.toml."""
+    told = {name: value for name, value in os.environ.items() if name.startswith(VARIABLES)}
+    if told:
+        from plb_ray.settings import load_settings  # noqa: PLC0415  2 MB that other shards do without
+
+        start_tracing(load_settings(None, told).tracing, shard_id)
 
 
 async def _serve(parsed: argparse.Namespace) -> int:
@@ -105,8 +117,8 @@ async def _until(events: Sequence[asyncio.Event], *, watch_parent: bool) -> None
             wait.cancel()
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m plb_ray.queues.embedded", description="One embedded queue server.")
+def _parser(program: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=program, description="One embedded queue server.")
     parser.add_argument("--shard-id", required=True, help="its name in the mapping")
     parser.add_argument("--listen", default="127.0.0.1:0", help="host:port; port 0 takes a free one")
     parser.add_argument("--advertise", default="", help="host:port where other shards reach it; as it listens if not given")

@@ -12,6 +12,7 @@ from plb_ray.queues.embedded.draining import DRAIN_MESSAGES, drain
 from plb_ray.queues.embedded.holding import MAX_HOLD_NO
 from plb_ray.rpc import convert
 from plb_ray.rpc.errors import Peer, answers
+from plb_ray.rpc.traced import traced
 from plb_ray.rpc.v1 import queue_pb2 as pb
 from plb_ray.rpc.v1.queue_pb2_grpc import ShardControlServicer, ShardDataStub
 
@@ -119,7 +120,7 @@ class ControlService(ShardControlServicer):
             chunk_messages=request.chunk_messages,
             migration_id=request.migration_id,
         )
-        stub: Any = ShardDataStub(self._shard.peers.channel(source))
+        stub: Any = traced(ShardDataStub(self._shard.peers.channel(source)))
         async for chunk in answers(stub.Export(call), Peer("source", source), mutating=False):
             yield chunk
 

@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from plb_ray.errors import BadInputError, PortInUseError, ShardUnavailableError
+from plb_ray.tracing import for_children
 
 if TYPE_CHECKING:
     from plb_ray.queues.embedded.shard import ShardOptions
@@ -153,7 +154,7 @@ class ShardProcess:
 
 
 def _environment() -> dict[str, str]:
-    return {**os.environ, "GRPC_VERBOSITY": os.environ.get("GRPC_VERBOSITY", "NONE")}
+    return {**os.environ, **for_children(), "GRPC_VERBOSITY": os.environ.get("GRPC_VERBOSITY", "NONE")}
 
 
 async def _pass_on(process: asyncio.subprocess.Process) -> None:

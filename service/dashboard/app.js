@@ -1,58 +1,100 @@
-// Asks the API each second, draws what has changed, and says so plainly when there is no answer. Uses /v1/* only.
+// The frame: which page the address names, the state of the balancer on top, log-in and log-out.
+//
+// A page is a module with `title` and `open(page)`. It gets
+//   root      where to draw
+//   args      what stands behind its name in the address, decoded
+//   query     the address's parameters
+//   signal    aborted when it is left
+//   onStatus  calls a function with each new /v1/status, which is asked for once for all
+//   heading   makes the page's h1
 
-import { drawForecast } from "./charts.js";
+import { ask, send, sentence } from "./api.js";
+import { $, element } from "./dom.js";
 import { drawHead } from "./head.js";
-import { drawMapping, drawMigrations, drawPlan, drawShardFilter } from "./panels.js";
-import { shardCards } from "./shards.js";
+import { repeat } from "./live.js";
 
-const POLL_MS = 1000;
-const BACKOFF_MAX_MS = 15_000;
-const TIMEOUT_MS = 8000;
-const MIGRATIONS_SHOWN = 40;
-const ROWS_STEP = 100;
-const ROWS_MAX = 1000;
+const STATUS_MS = 1000;
+const PAGES = {
+  "": () => import("./page_overview.js"),
+  "order-params": () => import("./page_order_params.js"),
+  "order-param": () => import("./page_order_param.js"),
+  shards: () => import("./page_shard.js"),
+  migrations: () => import("./page_migrations.js"),
+  migration: () => import("./page_migration.js"),
+  plans: () => import("./page_plans.js"),
+  plan: () => import("./page_plan.js"),
+  capacity: () => import("./page_capacity.js"),
+  events: () => import("./page_events.js"),
+  models: () => import("./page_models.js"),
+  model: () => import("./page_model.js"),
+  decisions: () => import("./page_decisions.js"),
+  decision: () => import("./page_decision.js"),
+  audit: () => import("./page_audit.js"),
+  orders: () => import("./page_orders.js"),
+  tokens: () => import("./page_tokens.js"),
+  settings: () => import("./page_settings.js"),
+  login: () => import("./page_login.js"),
+};
+// A name with something behind it has a page of its own.
+const ONE_OF = { "order-params": "order-param", migrations: "migration", plans: "plan", decisions: "decision", models: "model" };
 
-const $ = (id) => document.getElementById(id);
-const drawShards = shardCards($("shards"));
-const view = { rows: ROWS_STEP, status: null, tick: null, plan: null, failures: 0, timer: 0, orderParam: null };
+const shell = { status: null, listeners: new Set(), leave: null, askAgain: null };
 
-// Returns the JSON of an answer; throws an Error with the sentence of the problem document.
-async function ask(path, parameters = {}) {
-  const query = new URLSearchParams(parameters);
-  const response = await fetch(`../v1/${path}${query.size ? `?${query}` : ""}`, { signal: AbortSignal.timeout(TIMEOUT_MS) });
-  const body = await response.json().catch(() => ({}));
-  if (!response.ok) throw new Error(body.detail ?? `the service answered ${response.status}`);
-  return body;
+// Returns what the address names: "#/plans/7?x=y" -> page "plan", args ["7"].
+function routeOf(hash) {
+  const old = hash.match(/^#order-param=(.*)$/); // addresses of the first dashboard
+  const [path, query] = (old ? `#/order-params/${old[1]}` : hash || "#/").slice(1).split("?");
+  const [, name, ...rest] = path.split("/");
+  const args = rest.filter(Boolean).map(decodeURIComponent);
+  return { name: name ?? "", page: args.length && ONE_OF[name] ? ONE_OF[name] : name ?? "", args, query: new URLSearchParams(query) };
 }
 
-function mappingQuery() {
-  const parameters = { limit: view.rows, contains: $("search").value };
-  if ($("shard-filter").value) parameters.shard = $("shard-filter").value;
-  return parameters;
+function markNav(name) {
+  for (const each of document.querySelectorAll("#nav a")) {
+    if (each.getAttribute("href") === `#/${name}`) each.setAttribute("aria-current", "page");
+    else each.removeAttribute("aria-current");
+  }
+  closeMenu();
 }
 
-async function refreshMapping() {
-  const parameters = mappingQuery();
-  drawMapping(await ask("allocations", parameters), Boolean(parameters.contains || parameters.shard));
+function pageFor(route, signal) {
+  return {
+    ...route,
+    root: $("main"),
+    signal,
+    onStatus(draw) {
+      shell.listeners.add(draw);
+      signal.addEventListener("abort", () => shell.listeners.delete(draw));
+      if (shell.status) draw(shell.status);
+    },
+    heading(text, ...aside) {
+      document.title = `${text} · plb-ray`;
+      return element("div", { class: "page-head" }, element("h1", { id: "page-title", tabindex: "-1" }, text), ...aside);
+    },
+    askStatus: () => shell.askAgain?.(),
+  };
 }
 
-// A plan exists as soon as there are forecasts, except in mode static; asking earlier would only be refused.
-async function refreshPlan(status) {
-  const expected = status.mode !== "static" && status.shards.some((shard) => Object.keys(shard.bands).length);
-  if (expected && view.tick !== status.ticks) view.plan = await ask("plans/latest").catch(() => view.plan);
-  view.tick = status.ticks;
-  drawPlan(expected ? view.plan : null, status.mode);
-}
-
-async function refresh() {
-  const [status, migrations] = await Promise.all([ask("status"), ask("migrations", { limit: MIGRATIONS_SHOWN })]);
-  view.status = status;
-  drawHead(status);
-  drawShards(status);
-  drawShardFilter(status.shards.map((shard) => shard.shard_id));
-  drawMigrations(migrations.items);
-  $("migrations-aside").textContent = migrations.items.length ? "newest first, wall time in UTC" : "";
-  await Promise.all([refreshPlan(status), refreshMapping()]);
+async function show({ first = false } = {}) {
+  const route = routeOf(location.hash);
+  shell.leave?.abort();
+  const leave = (shell.leave = new AbortController());
+  markNav(route.name);
+  try {
+    if (!Object.hasOwn(PAGES, route.page)) throw new Error(`there is no page ${JSON.stringify(route.name)}`);
+    const module = await PAGES[route.page]();
+    if (leave.signal.aborted) return;
+    $("main").replaceChildren();
+    await module.open(pageFor(route, leave.signal));
+  } catch (error) {
+    console.info(error);
+    const heading = pageFor(route, leave.signal).heading("Not shown");
+    $("main").replaceChildren(heading, element("p", { class: "note", role: "alert" }, `${sentence(error)}.`));
+  }
+  if (!first && !leave.signal.aborted) {
+    scrollTo(0, 0);
+    $("page-title")?.focus({ preventScroll: true });
+  }
 }
 
 function showTrouble(text, tone = "bad") {
@@ -60,83 +102,57 @@ function showTrouble(text, tone = "bad") {
   $("connection").hidden = !noAnswer;
   $("connection").dataset.tone = "bad";
   $("connection").textContent = "no answer";
-  document.body.classList.toggle("stale", noAnswer && view.status !== null);
+  document.body.classList.toggle("stale", noAnswer && shell.status !== null);
   $("banner").hidden = !text;
   $("banner").dataset.tone = tone;
   if ($("banner").textContent !== text) $("banner").textContent = text;
 }
 
-function delayMs() {
-  return view.failures ? Math.min(BACKOFF_MAX_MS, POLL_MS * 2 ** view.failures) : POLL_MS;
-}
-
-async function poll() {
-  clearTimeout(view.timer);
+async function refreshStatus() {
+  if (location.hash.startsWith("#/login")) return;
   try {
-    await refresh();
-    view.failures = 0;
-    showTrouble(view.status.last_error ? `The last tick reported: ${view.status.last_error}` : "", "warn");
+    shell.status = await ask("status");
   } catch (error) {
-    view.failures += 1;
-    const unreachable = error instanceof TypeError || error.name === "TimeoutError";
-    const why = unreachable ? "the service does not answer; check that `plb serve` runs" : error.message;
-    showTrouble(`No fresh figures: ${why}. Trying again every ${Math.round(delayMs() / 1000)} s.`);
-    console.info(error);
+    if (error.status === 401) return;
+    showTrouble(`No fresh figures: ${sentence(error)}. Trying again every few seconds.`);
+    throw error;
   }
-  if (!document.hidden) view.timer = setTimeout(poll, delayMs());
+  showTrouble(shell.status.last_error ? `The last tick reported: ${shell.status.last_error}` : "", "warn");
+  drawHead(shell.status);
+  for (const draw of shell.listeners) draw(shell.status);
 }
 
-// ---- one order param
-
-async function drawDetail() {
-  const horizon = document.querySelector("input[name=horizon]:checked").value;
-  const history = { short: 48, medium: 288 }[horizon];
-  const name = view.orderParam;
-  try {
-    const forecast = await ask(`forecasts/${encodeURIComponent(name)}`, { horizon, history_steps: history });
-    if (name !== view.orderParam) return;
-    $("detail-chart").hidden = false;
-    drawForecast($("detail-chart"), forecast);
-    $("detail-chart").setAttribute("aria-label", `Arrival rate of ${name}: observed, and forecast with its quantiles`);
-    const levels = forecast.levels.map((level) => `p${Math.round(level * 100)}`).join(", ");
-    $("detail-note").textContent = `Forecast by ${forecast.source.replaceAll("_", " ")}; bands from ${levels}.`;
-  } catch (error) {
-    $("detail-chart").hidden = true;
-    $("detail-note").textContent = error.message;
-  }
-}
-
-// The address names the order param that is shown, so that it can be sent to somebody.
-function openDetail() {
-  const prefix = "#order-param=";
-  if (!location.hash.startsWith(prefix)) return $("detail").close();
-  view.orderParam = decodeURIComponent(location.hash.slice(prefix.length));
-  $("detail-title").textContent = view.orderParam;
-  $("detail-note").textContent = "";
-  if (!$("detail").open) $("detail").showModal();
-  return drawDetail();
+// Who is logged in; while authentication is off there is nobody to name.
+function drawSession({ authentication, name, role }) {
+  const known = authentication && name !== null;
+  $("who").textContent = known ? `${name}, ${role}` : "";
+  $("logout").hidden = !known;
 }
 
 // ---- what people do
 
-let typing = 0;
-const mappingSoon = () => { clearTimeout(typing); typing = setTimeout(() => refreshMapping().catch(console.info), 150); };
+function closeMenu() {
+  document.body.classList.remove("menu-open");
+  $("menu").setAttribute("aria-expanded", "false");
+}
 
-$("filters").addEventListener("submit", (event) => event.preventDefault());
-$("search").addEventListener("input", () => { view.rows = ROWS_STEP; mappingSoon(); });
-$("shard-filter").addEventListener("change", () => { view.rows = ROWS_STEP; mappingSoon(); });
-$("more").addEventListener("click", () => { view.rows = Math.min(ROWS_MAX, view.rows + ROWS_STEP); mappingSoon(); });
-$("mapping").addEventListener("click", (event) => {
-  const button = event.target.closest("button[data-order-param]");
-  if (button) location.hash = `order-param=${encodeURIComponent(button.dataset.orderParam)}`;
+$("menu").addEventListener("click", () => {
+  const opened = document.body.classList.toggle("menu-open");
+  $("menu").setAttribute("aria-expanded", String(opened));
 });
-window.addEventListener("hashchange", openDetail);
-$("detail").addEventListener("close", () => { if (location.hash) history.replaceState(null, "", location.pathname); });
-for (const choice of document.querySelectorAll("input[name=horizon]")) choice.addEventListener("change", drawDetail);
-document.addEventListener("visibilitychange", () => { if (!document.hidden) poll(); });
-matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
-  if (view.status) drawShards(view.status, { redraw: true });
-  if ($("detail").open) drawDetail();
+$("skip").addEventListener("click", (event) => { event.preventDefault(); $("main").focus(); });
+document.addEventListener("keydown", (event) => { if (event.key === "Escape") closeMenu(); });
+window.addEventListener("hashchange", () => show());
+window.addEventListener("loginneeded", () => {
+  if (location.hash.startsWith("#/login")) return;
+  location.hash = `#/login?next=${encodeURIComponent(location.hash || "#/")}`;
+});
+window.addEventListener("session", ({ detail }) => { drawSession(detail); shell.askAgain(); });
+$("logout").addEventListener("click", async () => {
+  drawSession(await send("DELETE", "session"));
+  location.hash = "#/login";
 });
 
-document.addEventListener("DOMContentLoaded", () => { poll(); openDetail(); });
+show({ first: true });
+ask("session").then(drawSession).catch(console.info);
+shell.askAgain = repeat(new AbortController().signal, STATUS_MS, refreshStatus);

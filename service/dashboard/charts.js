@@ -1,24 +1,53 @@
-// The two charts: a shard's load against its capacity, and one order param's forecast. Drawn by Plotly.
+// Charts by Plotly, which is fetched when the first one is drawn. Each carries its message in words as its label.
 
-const HISTORY_SPANS = 4; // how much history is shown for one span of forecast, so that the forecast stays visible
-const HISTORY_STEPS_MIN = 18;
-const DAY_MS = 24 * 3600 * 1000;
+import { historyFrom, since } from "./load_chart.js";
+
 const CONFIG = { displayModeBar: false };
+
+let loading = null;
+function plotly() {
+  return (loading ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = "plotly.min.js";
+    script.addEventListener("load", () => resolve(window.Plotly));
+    script.addEventListener("error", () => { loading = null; reject(new Error("the charts' script does not load")); });
+    document.head.append(script);
+  }));
+}
 
 // A chart follows the width of its card, whatever the reason of the change. Resized in the next frame: doing it while sizes
 // are being observed would report a loop.
 const widths = new ResizeObserver((entries) => requestAnimationFrame(() => {
-  for (const { target } of entries) if (target.isConnected && target.clientWidth && target.data) Plotly.Plots.resize(target);
+  for (const { target } of entries) if (target.isConnected && target.clientWidth && target.data) window.Plotly.Plots.resize(target);
 }));
 
-function draw(node, traces, layout) {
-  Plotly.react(node, traces, layout, CONFIG);
+// Traces and layout are made when Plotly is there, in the colours of that moment, and anew when the colours change.
+const makers = new WeakMap();
+export async function draw(node, make) {
+  makers.set(node, make);
+  node.dataset.chart = "";
+  const { react } = await plotly();
+  if (!node.isConnected || makers.get(node) !== make) return; // left meanwhile, or drawn anew
+  await react(node, ...make(), CONFIG);
   widths.observe(node);
 }
+// A colour of the style sheet as it is now, light or dark.
+const colours = new Map();
+export function colour(name) {
+  if (!colours.has(name)) {
+    const probe = document.getElementById("banner");
+    probe.style.outlineColor = `var(--${name})`;
+    colours.set(name, getComputedStyle(probe).outlineColor);
+  }
+  return colours.get(name);
+}
 
-const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
+window.addEventListener("themechange", () => {
+  colours.clear();
+  for (const node of document.querySelectorAll("[data-chart]")) if (makers.has(node)) draw(node, makers.get(node));
+});
 
-function baseLayout() {
+export function baseLayout(more = {}) {
   const axis = { gridcolor: colour("grid"), zeroline: false, tickfont: { size: 10.5, color: colour("muted") }, fixedrange: true };
   return {
     margin: { l: 38, r: 8, t: 8, b: 22 },
@@ -28,8 +57,9 @@ function baseLayout() {
     showlegend: false,
     hovermode: "x unified",
     hoverlabel: { bgcolor: colour("surface"), bordercolor: colour("line"), font: { color: colour("text"), size: 12 } },
-    xaxis: { ...axis, type: "date", showgrid: false, tickformat: "%H:%M", hoverformat: "%a %d %b %H:%M UTC", nticks: 5 },
-    yaxis: { ...axis, rangemode: "tozero", nticks: 5 },
+    ...more,
+    xaxis: { ...axis, type: "date", showgrid: false, tickformat: "%H:%M", hoverformat: "%a %d %b %H:%M UTC", nticks: 5, ...more.xaxis },
+    yaxis: { ...axis, rangemode: "tozero", nticks: 5, ...more.yaxis },
   };
 }
 
@@ -41,64 +71,92 @@ const nowLine = (at) => ({
   type: "line", x0: at, x1: at, yref: "paper", y0: 0, y1: 1, layer: "below", line: { color: colour("headroom"), width: 1, dash: "dot" },
 });
 
-function line(x, y, name, color, more = {}) {
+const eventShade = (event) => ({
+  type: "rect", x0: event.start, x1: event.end, yref: "paper", y0: 0, y1: 1, layer: "below", fillcolor: colour("event-fill"), line: { width: 0 },
+});
+
+export function line(x, y, name, color, more = {}) {
   return { x, y, name, type: "scatter", mode: "lines", line: { color, width: 1.8 }, ...more };
 }
 
-// How far back the chart begins: some spans of the forecast, at least some steps, at most a day.
-function historyFrom(times, forecastTimes) {
-  if (times.length < 2) return times[0];
-  const last = Date.parse(times.at(-1));
-  const step = last - Date.parse(times.at(-2));
-  const ahead = forecastTimes.length ? Date.parse(forecastTimes.at(-1)) - last : 0;
-  const wanted = Math.min(DAY_MS, Math.max(ahead * HISTORY_SPANS, step * HISTORY_STEPS_MIN));
-  return new Date(Math.max(last - wanted, Date.parse(times[0]))).toISOString();
-}
+const edge = { line: { width: 0 } };
+const filled = () => ({ ...edge, fill: "tonexty", fillcolor: colour("band-fill") });
 
-function since(times, values, from) {
-  const start = times.findIndex((time) => Date.parse(time) >= Date.parse(from));
-  return start < 0 ? [[], []] : [times.slice(start), values.slice(start)];
-}
-
-export function drawShard(node, shard, headroom, targetName) {
-  const band = shard.bands.cpu_cores ?? { starts: [], expected: [], target: [] };
-  const [times, load] = since(shard.history_at, shard.history, historyFrom(shard.history_at, band.starts));
-  const joint = load.length ? [load.at(-1)] : []; // the band begins where the load ends
-  const ahead = band.starts.length ? [...times.slice(-1), ...band.starts] : [];
-  const top = Math.max(1.15, ...load, ...band.target) * 1.04;
-  const layout = baseLayout();
-  layout.yaxis = { ...layout.yaxis, range: [0, top], tickformat: ".0%", hoverformat: ".0%" };
-  layout.shapes = [level(1, "capacity"), level(headroom, "headroom", "dash"), ...(times.length ? [nowLine(times.at(-1))] : [])];
-  draw(node, [
-    line(times, load, "load", colour("load")),
-    line(ahead, [...joint, ...band.expected], "median", colour("band"), { line: { color: colour("band"), width: 1.2, dash: "dot" } }),
-    line(ahead, [...joint, ...band.target], targetName, colour("band"), { fill: "tonexty", fillcolor: colour("band-fill") }),
-  ], layout);
-}
-
-export function drawForecast(node, forecast) {
-  const last = forecast.history.at(-1); // the bands begin where the observed line ends
-  const times = [...(last ? [last.at] : []), ...forecast.steps.map((step) => step.at)];
-  const at = (column) => [...(last ? [last.messages_per_s] : []), ...forecast.steps.map((step) => step.messages_per_s[column])];
-  const past = forecast.history.map((point) => point.at);
-  const seen = forecast.history.map((point) => point.messages_per_s);
-  const [shownPast, shownSeen] = since(past, seen, historyFrom(past, times));
-  const middle = forecast.levels.indexOf(0.5);
-  const bands = forecast.levels.slice(0, middle).flatMap((low, column) => {
-    const mirror = forecast.levels.length - 1 - column;
-    const edge = { line: { width: 0 } };
+// Quantiles as bands that lie around the median; `values[row]` has one rate per level.
+function bandTraces(times, levels, values) {
+  const column = (index) => values.map((row) => row[index]);
+  const middle = levels.indexOf(0.5);
+  const bands = levels.slice(0, middle).flatMap((low, index) => {
+    const mirror = levels.length - 1 - index;
     return [
-      line(times, at(column), `p${Math.round(low * 100)}`, colour("band"), edge),
-      line(times, at(mirror), `p${Math.round(forecast.levels[mirror] * 100)}`, colour("band"), { ...edge, fill: "tonexty", fillcolor: colour("band-fill") }),
+      line(times, column(index), `p${Math.round(low * 100)}`, colour("band"), edge),
+      line(times, column(mirror), `p${Math.round(levels[mirror] * 100)}`, colour("band"), filled()),
     ];
   });
-  const layout = baseLayout();
-  layout.margin = { l: 52, r: 10, t: 8, b: 28 };
-  layout.yaxis = { ...layout.yaxis, title: { text: "messages/s", font: { size: 11 } }, hoverformat: ".3~g" };
-  layout.shapes = times.length ? [nowLine(times[0])] : [];
-  draw(node, [
-    line(shownPast, shownSeen, "observed", colour("load")),
-    ...bands,
-    line(times, at(middle), "median", colour("band")),
-  ], layout);
+  return [...bands, line(times, column(middle), "median", colour("band"))];
+}
+
+// One order param: what was observed, what is foreseen, and the events that lie in that time.
+export function drawForecast(node, forecast, events) {
+  const last = forecast.history.at(-1); // the bands begin where the observed line ends
+  const times = [...(last ? [last.at] : []), ...forecast.steps.map((step) => step.at)];
+  const values = [
+    ...(last ? [forecast.levels.map(() => last.messages_per_s)] : []),
+    ...forecast.steps.map((step) => step.messages_per_s),
+  ];
+  const past = forecast.history.map((point) => point.at);
+  const [seenAt, seen] = since(past, forecast.history.map((point) => point.messages_per_s), historyFrom(past, times));
+  const range = times.length ? [seenAt[0] ?? times[0], times.at(-1)] : undefined;
+  return draw(node, () => [
+    [line(seenAt, seen, "observed", colour("load")), ...bandTraces(times, forecast.levels, values)],
+    baseLayout({
+      margin: { l: 52, r: 10, t: 8, b: 28 },
+      xaxis: { range },
+      yaxis: { title: { text: "messages/s", font: { size: 11 } }, hoverformat: ".3~g" },
+      shapes: [...events.map(eventShade), ...(times.length ? [nowLine(times[0])] : [])],
+    }),
+  ]);
+}
+
+// What had been foreseen for steps that are over, and what came.
+export function drawOutcomes(node, levels, outcomes) {
+  const times = outcomes.map((each) => each.at);
+  return draw(node, () => [
+    [
+      ...bandTraces(times, levels, outcomes.map((each) => each.foreseen_messages_per_s)),
+      line(times, outcomes.map((each) => each.messages_per_s), "came", colour("load"), { mode: "lines+markers", marker: { size: 4, color: colour("load") } }),
+    ],
+    baseLayout({ margin: { l: 52, r: 10, t: 8, b: 28 }, yaxis: { title: { text: "messages/s", font: { size: 11 } }, hoverformat: ".3~g" } }),
+  ]);
+}
+
+// Shards needed, step by step, above the proven bound.
+export function drawNeed(node, steps, fleet) {
+  const times = steps.map((step) => step.start);
+  const stair = { line: { shape: "hv", width: 2, color: colour("load") } };
+  return draw(node, () => [
+    [
+      line(times, steps.map((step) => step.lower_bound), "proven bound", colour("headroom"), { line: { shape: "hv", width: 1.2, dash: "dot", color: colour("headroom") } }),
+      line(times, steps.map((step) => step.needed), "needed", colour("load"), { ...stair, fill: "tozeroy", fillcolor: colour("load-fill") }),
+    ],
+    baseLayout({
+      xaxis: { tickformat: null },
+      yaxis: { title: { text: "shards", font: { size: 11 } }, range: [0, Math.max(fleet, ...steps.map((step) => step.needed)) * 1.1 + 0.5], dtick: fleet > 10 ? null : 1 },
+      shapes: [level(fleet, "capacity", "dash")],
+    }),
+  ]);
+}
+
+// Groups of bars, one of each series per shard. series: [[name, values, colour]].
+export function drawBars(node, shards, series, headroom) {
+  return draw(node, () => [
+    series.map(([name, values, paint]) => ({ type: "bar", x: shards, y: values, name, marker: { color: colour(paint) } })),
+    baseLayout({
+      barmode: "group",
+      margin: { l: 42, r: 8, t: 8, b: 40 },
+      xaxis: { type: "category", nticks: 0, hoverformat: null, tickformat: null },
+      yaxis: { tickformat: ".0%", hoverformat: ".0%" },
+      shapes: [level(1, "capacity"), level(headroom, "headroom", "dash")],
+    }),
+  ]);
 }

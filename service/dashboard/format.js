@@ -1,49 +1,47 @@
-// Figures and times as people read them. Times are trace time, always in UTC. No state, no DOM except `element`.
+// Figures and times as people read them. Times are in UTC. No state, no DOM.
 
 const COUNT = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const RATE = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
-
 const LARGE = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 3 });
+const UNITS = ["B", "kB", "MB", "GB", "TB"];
 
-export const count = (value) => (value >= 100_000 ? LARGE : COUNT).format(value);
-export const rate = (value) => (value >= 10_000 ? LARGE : value >= 1000 ? COUNT : RATE).format(value);
-export const percent = (share) => `${Math.round(share * 100)} %`;
+export const UNKNOWN = "–";
+const known = (write) => (value) => (value === null || value === undefined ? UNKNOWN : write(value));
 
-export function duration(seconds) {
+export const count = known((value) => (value >= 100_000 ? LARGE : COUNT).format(value));
+export const rate = known((value) => (value >= 10_000 ? LARGE : value >= 1000 ? COUNT : RATE).format(value));
+export const percent = known((share) => `${Math.round(share * 100)} %`);
+export const finePercent = known((share) => `${(share * 100).toFixed(1)} %`);
+export const fixed = (value, digits = 2) => known((number) => number.toFixed(digits))(value);
+
+export const bytes = known((value) => {
+  const power = Math.min(UNITS.length - 1, Math.max(0, Math.floor(Math.log10(Math.max(1, value)) / 3)));
+  return `${RATE.format(value / 1000 ** power)} ${UNITS[power]}`;
+});
+
+export const duration = known((seconds) => {
   if (seconds < 1) return `${Math.round(seconds * 1000)} ms`;
   if (seconds < 90) return `${seconds < 10 ? seconds.toFixed(1) : Math.round(seconds)} s`;
   const minutes = Math.round(seconds / 60);
   if (minutes < 90) return `${minutes} min`;
+  if (minutes >= 48 * 60) return `${Math.round(minutes / 1440)} days`;
   return `${Math.floor(minutes / 60)} h ${String(minutes % 60).padStart(2, "0")} min`;
-}
+});
 
 export const secondsBetween = (from, to) => (Date.parse(to) - Date.parse(from)) / 1000;
-export const dateTime = (iso) => `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC`;
-export const clockTime = (iso) => iso.slice(11, 19);
-export const minuteTime = (iso) => iso.slice(11, 16);
-export const words = (code) => code.replaceAll("_", " ");
+export const dateTime = known((iso) => `${iso.slice(0, 10)} ${iso.slice(11, 16)} UTC`);
+export const momentTime = known((iso) => `${iso.slice(0, 10)} ${iso.slice(11, 19)}`);
+export const clockTime = known((iso) => iso.slice(11, 19));
+export const minuteTime = known((iso) => iso.slice(11, 16));
+export const words = (code) => String(code).replaceAll("_", " ");
+export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 
-// Makes an element; children are nodes or text, and text stays text whatever it holds.
-export function element(tag, attributes = {}, ...children) {
-  const made = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (value !== undefined && value !== null) made.setAttribute(name, value);
+// Whether a name fits a pattern with *, ? and [abc], as the service's own patterns do.
+export function fits(pattern, name) {
+  const source = pattern.replace(/[.+^${}()|\\]/g, "\\$&").replaceAll("*", "[^]*").replaceAll("?", "[^]").replaceAll("[!", "[^");
+  try {
+    return new RegExp(`^${source}$`).test(name);
+  } catch {
+    return pattern === name;
   }
-  made.append(...children.filter((child) => child !== null));
-  return made;
-}
-
-export const pill = (text, tone = "idle") => element("span", { class: "pill", "data-tone": tone }, text);
-
-export const term = (name, value) => element("div", {}, element("dt", {}, name), element("dd", {}, value));
-
-// Calls `draw` only when the data differ from those it was last called with, so that focus and scroll survive a poll.
-export function whenChanged(draw) {
-  let last;
-  return (data, ...more) => {
-    const text = JSON.stringify([data, ...more]);
-    if (text === last) return;
-    last = text;
-    draw(data, ...more);
-  };
 }

@@ -1,9 +1,12 @@
-// One card per shard. Cards are kept and updated in place, so that a chart is redrawn only when its shard has changed.
+// One card per shard. Cards are kept and updated in place, so that a chart is redrawn only when its shard has changed and
+// only while it is on the screen; with many shards the worst come first and the rest on demand.
 
-import { drawShard } from "./charts.js";
-import { count, duration, element, minuteTime, percent, pill, rate, secondsBetween, term } from "./format.js";
+import { drawShard } from "./load_chart.js";
+import { button, element, empty, link, pill, term } from "./dom.js";
+import { count, duration, minuteTime, percent, rate, secondsBetween } from "./format.js";
 
 const OTHERS = { memory_bytes: "memory", io_bytes_per_s: "I/O" };
+const CARDS_STEP = 24;
 
 // What is the matter with a shard: [words, tone]. The worst thing first.
 export function condition(shard, now) {
@@ -32,7 +35,7 @@ function loadLine(shard) {
     element("span", { class: "others" }, others.join(" · ")));
 }
 
-function inWords(shard) {
+export function inWords(shard) {
   const band = shard.bands.cpu_cores;
   if (!band?.target.length) return `CPU load of ${shard.shard_id}; there is no forecast yet`;
   const peak = Math.max(...band.target);
@@ -43,34 +46,77 @@ function inWords(shard) {
 function update(card, shard, status) {
   const [text, tone] = condition(shard, status.at);
   card.dataset.tone = tone;
-  const head = element("div", { class: "shard-head" }, element("h3", { title: shard.endpoint }, shard.shard_id), pill(text, tone));
+  const name = card.querySelector("h3 a") ?? link(`#/shards/${encodeURIComponent(shard.shard_id)}`, shard.shard_id);
+  const focused = document.activeElement === name;
+  const head = element("div", { class: "shard-head" }, element("h3", { title: shard.endpoint }, name), pill(text, tone));
   const chart = card.querySelector(".chart") ?? element("div", { class: "chart", role: "img" });
   if (shard.error) {
     card.replaceChildren(head, element("p", { class: "shard-error" }, shard.error));
-    return;
+  } else {
+    chart.setAttribute("aria-label", inWords(shard));
+    card.replaceChildren(head, loadLine(shard), chart, figures(shard));
+    drawShard(chart, shard, status.headroom, `p${Math.round(status.level * 100)}`);
   }
-  chart.setAttribute("aria-label", inWords(shard));
-  card.replaceChildren(head, loadLine(shard), chart, figures(shard));
-  drawShard(chart, shard, status.headroom, `p${Math.round(status.level * 100)}`);
+  if (focused) name.focus();
 }
 
-export function shardCards(grid) {
-  const drawn = new Map(); // shard id -> [card, what it shows]
-  return (status, { redraw = false } = {}) => {
-    for (const shard of status.shards) {
-      const text = JSON.stringify([shard, status.headroom, status.level]);
-      const [card, before] = drawn.get(shard.shard_id) ?? [element("article", { class: "shard", "data-shard": shard.shard_id }), null];
-      if (!card.isConnected) {
-        if (!drawn.size) grid.replaceChildren();
-        grid.append(card); // connected first: Plotly measures it
-      }
-      if (redraw || text !== before) update(card, shard, status);
-      drawn.set(shard.shard_id, [card, text]);
-    }
-    const present = new Set(status.shards.map((shard) => shard.shard_id));
-    for (const [shardId, [card]] of drawn) {
-      if (!present.has(shardId)) { card.remove(); drawn.delete(shardId); }
-    }
-    if (!drawn.size) grid.replaceChildren(element("p", { class: "empty" }, "No shards yet. They appear after the first tick."));
+const SEVERITY = { bad: 0, warn: 1, good: 2 };
+
+// The worst first if not all are shown; else in the order of the service, so that cards stay where they are.
+function shown(status, most) {
+  if (status.shards.length <= most) return status.shards;
+  const key = (shard) => [SEVERITY[condition(shard, status.at)[1]], -Math.max(0, ...Object.values(shard.utilisation))];
+  const order = status.shards.map((shard) => [key(shard), shard]).sort(([a], [b]) => a[0] - b[0] || a[1] - b[1]);
+  return order.slice(0, most).map(([, shard]) => shard);
+}
+
+// Returns the function that draws a status. `more` is where the button for further shards goes.
+export function shardCards(grid, more) {
+  const cards = new Map(); // shard id -> { card, wanted, drawn, seen }
+  let most = CARDS_STEP;
+  let latest = null;
+
+  const drawIfSeen = (entry) => {
+    if (!entry.seen || entry.wanted.text === entry.drawn) return;
+    entry.drawn = entry.wanted.text;
+    update(entry.card, entry.wanted.shard, latest);
   };
+  const sight = new IntersectionObserver((entries) => {
+    for (const { target, isIntersecting } of entries) {
+      const entry = cards.get(target.dataset.shard);
+      if (!entry) continue;
+      entry.seen = isIntersecting;
+      drawIfSeen(entry);
+    }
+  }, { rootMargin: "300px" });
+
+  function entryOf(shardId) {
+    if (!cards.has(shardId)) {
+      const card = element("article", { class: "shard", "data-shard": shardId });
+      cards.set(shardId, { card, wanted: null, drawn: null, seen: false });
+      sight.observe(card);
+    }
+    return cards.get(shardId);
+  }
+
+  function drawAll(status) {
+    latest = status;
+    const visible = shown(status, most);
+    const nodes = visible.map((shard) => {
+      const entry = entryOf(shard.shard_id);
+      entry.wanted = { shard, text: JSON.stringify([shard, status.headroom, status.level]) };
+      return entry.card;
+    });
+    const present = new Set(visible.map((shard) => shard.shard_id));
+    for (const [shardId, { card }] of cards) {
+      if (!present.has(shardId)) { sight.unobserve(card); cards.delete(shardId); }
+    }
+    const same = nodes.length === grid.children.length && nodes.every((node, row) => grid.children[row] === node);
+    if (!same) grid.replaceChildren(...nodes);
+    if (!nodes.length) grid.replaceChildren(empty("No shards yet. They appear after the first tick."));
+    for (const entry of cards.values()) drawIfSeen(entry);
+    const left = status.shards.length - visible.length;
+    more.replaceChildren(...(left ? [button(`Show ${Math.min(left, CARDS_STEP)} more of ${count(status.shards.length)} shards`, () => { most += CARDS_STEP; drawAll(latest); })] : []));
+  }
+  return drawAll;
 }

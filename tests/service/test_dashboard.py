@@ -44,9 +44,10 @@ async def test_every_file_that_the_page_names_is_served(http):
     page = (await http.get("/dashboard/")).text
     modules = "".join(path.read_text() for path in DASHBOARD.glob("*.js"))
     named = set(re.findall(r'(?:src|href)="([^"#.][^"]*\.(?:js|css|svg))"', page)) | set(
-        re.findall(r'from "\./([^"]+)"', modules)
+        re.findall(r'(?:from |import\()"\./([^"]+)"', modules)
     )
-    assert {"app.js", "style.css", "plotly.min.js", "charts.js"} <= named
+    named |= set(re.findall(r'script\.src = "([^"]+)"', modules))
+    assert {"app.js", "style.css", "plotly.min.js", "charts.js", "page_orders.js"} <= named
     for name in named:
         assert (await http.get(f"/dashboard/{name}")).status_code == 200, name
     everything = page + modules + (DASHBOARD / "style.css").read_text()
@@ -84,18 +85,28 @@ def test_the_package_holds_the_dashboard():
 
 @in_browser
 async def test_page_shows_the_whole(tmp_path):
-    """Cards with charts, plan with reasons, migrations and mapping are drawn, and the console stays silent."""
+    """Cards with charts, plan with reasons and migrations are drawn, and the console stays silent."""
     page = await _open(FakeBalancer(), tmp_path)
     assert page.console == ()
     assert page.dom.count('<article class="shard"') == len(SHARDS)
-    assert page.dom.count('class="main-svg"') >= len(SHARDS)
-    assert page.dom.count("data-order-param=") == len(NAMES)
+    assert page.dom.count('<svg class="load-chart"') == len(SHARDS)
+    assert page.dom.count('class="load" d="M') == len(SHARDS)
     assert page.dom.count("data-migration=") == 10
     assert "2013-11-27 14:00 UTC" in page.dom
     assert "p90 at 14:10 would put shard-3 at 112 % of CPU" in page.dom
     assert "rolled back" in page.dom
     assert "networks" in _words(page.dom, "training")
     assert "shard-3 congestion foreseen" in _words(page.dom, "announcer")
+
+
+@in_browser
+async def test_list_shows_the_mapping(tmp_path):
+    """Each order param has a row with its shards, in the order in which they are consumed."""
+    page = await _open(FakeBalancer(), tmp_path, "#/order-params")
+    assert page.console == ()
+    assert page.dom.count("data-order-param=") == len(NAMES)
+    chained = re.search(r'data-order-param="JFK-LAX".*?</tr>', page.dom, re.DOTALL)[0]
+    assert "shard-3 then shard-1" in re.sub(r"<[^>]+>", "", chained)
 
 
 @in_browser
@@ -119,7 +130,7 @@ async def test_migrations_show_mode_progress_and_pause(tmp_path):
 @in_browser
 async def test_names_stay_text(tmp_path):
     """An order param whose name is markup is shown as it is, never run."""
-    page = await _open(FakeBalancer(), tmp_path)
+    page = await _open(FakeBalancer(), tmp_path, "#/order-params")
     assert "&lt;b&gt;bold&lt;/b&gt;" in page.dom
     assert "<b>bold</b>" not in page.dom
 
@@ -132,7 +143,7 @@ async def test_page_without_anything_yet(tmp_path):
     page = await _open(empty, tmp_path)
     assert page.console == ()
     assert "starting" in _words(page.dom, "facts")
-    for text in ("No shards yet", "No plan yet", "None yet", "No order params yet"):
+    for text in ("No shards yet", "No plan yet", "None yet"):
         assert text in page.dom
 
 
@@ -170,12 +181,14 @@ async def test_page_without_the_control_loop(tmp_path):
 
 @in_browser
 async def test_detail_of_an_order_param(tmp_path):
-    """The address of an order param opens its forecast, whatever its name."""
-    page = await _open(FakeBalancer(), tmp_path, f"#order-param={quote('tenant/7/orders', safe='')}")
-    assert page.console == ()
-    assert re.search(r'<dialog[^>]*id="detail"[^>]* open', page.dom)
-    assert "Forecast by ensemble" in _words(page.dom, "detail-note")
-    assert page.dom.count('class="main-svg"') > len(SHARDS) * 2
+    """The address of an order param opens its page, whatever its name, and so do addresses of the first dashboard."""
+    for fragment in ("#/order-params/", "#order-param="):
+        page = await _open(FakeBalancer(), tmp_path, fragment + quote("tenant/7/orders", safe=""))
+        assert page.console == ()
+        assert "tenant/7/orders" in _words(page.dom, "page-title")
+        assert "Forecast by ensemble" in _words(page.dom, "detail-note")
+        assert "90.0 %" in re.search(r"80 % band held.*?</dd>", page.dom, re.DOTALL)[0]
+        assert page.dom.count('class="main-svg"') >= 2
 
 
 @in_browser

@@ -1,0 +1,42 @@
+// One shard: its load on each resource, now and to come, and which order params it holds.
+
+import { drawShard } from "./load_chart.js";
+import { element, empty, fill, link, note, panel, pill, table, terms, whenChanged } from "./dom.js";
+import { bytes, count, duration, minuteTime, percent, rate } from "./format.js";
+import { condition, inWords } from "./shards.js";
+
+const NAMES = { cpu_cores: "CPU", memory_bytes: "memory", io_bytes_per_s: "I/O" };
+const amount = { cpu_cores: (value) => `${value} cores`, memory_bytes: bytes, io_bytes_per_s: (value) => `${bytes(value)}/s` };
+
+function resources(shard) {
+  return table(`Resources of ${shard.shard_id}`, [
+    { label: "Resource", head: true, cell: ([name]) => NAMES[name] ?? name },
+    { label: "Capacity", cell: ([name, value]) => (value === null ? "no limit" : (amount[name] ?? String)(value)) },
+    { label: "Load now", number: true, cell: ([name]) => percent(shard.utilisation[name]) },
+    { label: "Highest foreseen, median", number: true, cell: ([name]) => peak(shard.bands[name]?.expected) },
+    { label: "Highest foreseen, planned with", number: true, cell: ([name]) => peak(shard.bands[name]?.target) },
+  ], Object.entries(shard.capacity));
+}
+
+const peak = (values) => (values?.length ? percent(Math.max(...values)) : "–");
+
+export function open(page) {
+  const [shardId] = page.args;
+  const [box, body, aside] = panel("Load");
+  const chart = element("div", { class: "chart tall", role: "img" });
+  const all = link(`#/order-params?shard=${encodeURIComponent(shardId)}`, "Its order params", { class: "button" });
+  page.root.append(page.heading(shardId, all), box);
+  const draw = whenChanged((shard, at, headroom, level) => {
+    if (!shard) return fill(body, empty("The service knows no shard of this name."));
+    fill(aside, pill(...condition(shard, at)));
+    if (shard.error) return fill(body, note(shard.error, "bad"));
+    chart.setAttribute("aria-label", inWords(shard));
+    const figures = terms(
+      ["arriving", `${rate(shard.arrival_messages_per_s)} messages/s`], ["served", `${rate(shard.served_messages_per_s)} messages/s`],
+      ["backlog", count(shard.backlog)], ["oldest", duration(shard.oldest_age_s)], ["order params", count(shard.order_params)],
+      ["congestion foreseen", shard.congestion_at ? `${minuteTime(shard.congestion_at)} UTC` : "none"], ["endpoint", shard.endpoint]);
+    fill(body, figures, chart, resources(shard));
+    return drawShard(chart, shard, headroom, `p${Math.round(level * 100)}`);
+  });
+  page.onStatus((status) => draw(status.shards.find((each) => each.shard_id === shardId) ?? null, status.at, status.headroom, status.level));
+}

@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
+AXE := 4.14.1
 
-.PHONY: setup check test demo bench chaos storm proto clean
+.PHONY: setup check test demo e2e bench chaos storm proto clean
 
 setup: $(READY)
 
@@ -27,10 +28,15 @@ test: check  ## check, then all tests
 demo: $(READY)  ## the main job on the packaged sample
 	$(BIN)/plb demo
 
+e2e: $(READY)  ## the dashboard in a browser against the real service; needs Chromium and npm (a few minutes)
+	npm install --silent --no-audit --no-fund --no-save --prefix artifacts/e2e axe-core@$(AXE)
+	$(BIN)/pytest -n 0 tests/e2e/flows.py tests/e2e/pages.py tests/e2e/speed.py
+
 bench: $(READY)  ## the figures of docs/benchmarks.md: plans beside other solvers, the queue's migrations, forecasts (two hours)
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.queue_bench
 	$(BIN)/python -m tests.forecast_bench
+	$(BIN)/python -m tests.tick_bench
 
 chaos: $(READY)  ## the crash matrix on real processes, two seeds; network namespaces need root (about half an hour)
 	$(BIN)/python -m tests.chaos --seeds 2

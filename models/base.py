@@ -48,6 +48,7 @@ WEEK_S = 7 * DAY_S
 TAIL_S = 2 * DAY_S
 """Of a history: at most so much is held out from what learns, if the horizon is not longer still."""
 
+CHECKED_ROWS = 64  # at a time: they stay in the processor's cache
 RATE_MAX_PER_S = 1e15
 """Larger rates are cut to this, so that no sum or square of rates leaves the range of float32."""
 
@@ -65,6 +66,14 @@ def clean_rates(rates: NDArray[np.floating]) -> NDArray[np.float32]:
         held = np.take_along_axis(rates, np.maximum(source, 0), axis=1)
         rates = np.where(source < 0, 0.0, held)
     return np.clip(rates, 0.0, RATE_MAX_PER_S).astype(np.float32)
+
+
+def _are_clean(rates: NDArray[np.floating]) -> bool:
+    """Return whether (K, T) rates are as `clean_rates` leaves them. One pass, which costs a tenth of cleaning."""
+    if rates.dtype != np.float32:
+        return False
+    blocks = (rates[begin : begin + CHECKED_ROWS] for begin in range(0, len(rates), CHECKED_ROWS))
+    return all(block.min(initial=0.0) >= 0 and block.max(initial=0.0) <= RATE_MAX_PER_S for block in blocks)  # NaN: False
 
 
 def tail_steps(steps: int, step_s: int, horizon: Horizon) -> int:
@@ -89,7 +98,8 @@ def on_grid(history: RateHistory, horizon: Horizon) -> RateHistory:
         )
     if history.messages_per_s.shape[1] == 0:
         raise NoForecastError(f"the {horizon.name} forecast needs a history of at least one step")
-    fine = replace(history, messages_per_s=clean_rates(history.messages_per_s))
+    rates = history.messages_per_s
+    fine = history if _are_clean(rates) else replace(history, messages_per_s=clean_rates(rates))
     coarse = fine.coarser(horizon.step_s)
     return coarse if coarse.messages_per_s.shape[1] else _as_one_step(fine, horizon.step_s)
 

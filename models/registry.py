@@ -28,6 +28,7 @@ from models.durable import publish
 from models.registry_entry import Entry, What, line_of_champions
 from models.registry_ledger import Ledger
 from plb_ray.cluster.file_lock import locked
+from plb_ray.control.auto_mode import ChampionStanding
 from plb_ray.domain.events import utc_text
 from plb_ray.errors import NoForecastError
 
@@ -264,6 +265,21 @@ class ModelRegistry:
             if of_horizon == horizon:
                 versions.demote(f"{reason} (in the week until {utc_text(int(at_s))})", "feedback")
 
+    def standing(self, horizon: str) -> ChampionStanding:
+        """Implements `plb_ray.control.ports.Champions`: who serves the groups at this horizon now."""
+        serving, demotions, learnt_s = 0, [], []
+        for _, of_horizon, versions in self.folders():
+            if of_horizon != horizon:
+                continue
+            learnt = _learnt_s(versions)
+            if learnt is not None:
+                serving += 1
+                learnt_s.append(learnt)
+            elif (demotion := _demotion(versions)) is not None:
+                demotions.append(demotion)
+        reason = max(demotions, key=lambda each: each.at).reason if demotions else ""
+        return ChampionStanding(serving, len(demotions), reason, min(learnt_s, default=0.0))
+
     def of(self, group: str, horizon_name: str) -> VersionFolder:
         """Return the versions of one group's forecaster for one horizon. Raises NoForecastError: it has none."""
         for each_group, each_horizon, folder in self.folders():
@@ -272,6 +288,24 @@ class ModelRegistry:
         raise NoForecastError(
             f"{self.root} has no version for group {group!r}, horizon {horizon_name!r}; `plb models list` shows what it has"
         )
+
+
+def _learnt_s(versions: VersionFolder) -> float | None:
+    """Return how much history the champion has learnt from; None if none serves, 0 if nobody knows."""
+    try:
+        champion = versions.champion()
+        if champion is None:
+            return None
+        data = versions.entry(champion).data
+    except NoForecastError:
+        return 0.0
+    return float(data.end_s - data.start_s)
+
+
+def _demotion(versions: VersionFolder) -> Event | None:
+    """Return what made nobody serve; None if nobody ever did."""
+    changes = [event for event in versions.events() if event.what in (What.PROMOTED, What.DEMOTED, What.ROLLED_BACK)]
+    return changes[-1] if changes and changes[-1].what == What.DEMOTED else None
 
 
 def _number(version: str) -> int:

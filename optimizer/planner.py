@@ -15,19 +15,19 @@ import numpy as np
 from optimizer import explain
 from optimizer.explain import Story
 from optimizer.frontier import max_utilisation
-from optimizer.modes import choose
+from optimizer.modes import Choice, choose, with_rules
 from optimizer.packing import Packing, pack
 from optimizer.sequencing import waves
+from optimizer.solve import solve
 from optimizer.validate import check_problem
 from plb_ray.clock import monotonic_s
-from plb_ray.domain.plan import Plan, PlanMode, PlanStatus
+from plb_ray.domain.plan import Plan, PlanMode, PlanStatus, Termination
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from optimizer.modes import Choice
     from optimizer.sequencing import Step
     from optimizer.solve import Solution
     from plb_ray.domain.plan import Move, PlanProblem
@@ -73,6 +73,54 @@ class CompositePlanner:
         story = Story(problem, choice.packing, choice.solution, choice.drained)
         steps = waves(_for_waves(problem, choice), choice.solution.shard_of)
         return _plan(story, steps, lambda: self.now_s() - started_s), story
+
+    def restated(self, problem: PlanProblem, moves: Sequence[Move]) -> Plan:
+        """See `plb_ray.control.ports.Planner`.
+
+        Raises:
+            BadInputError: the problem is malformed.
+        """
+        started_s = self.now_s()
+        check_problem(problem)
+        after = _after(problem, moves)
+        if after is None:
+            return _as_it_is(tuple(moves))
+        packing = pack(with_rules(problem))
+        staying = solve(packing, replace(problem.budget, wall_s=0.0, work=0), self.now_s)
+        score = packing.score(after)
+        solution = replace(
+            staying,
+            shard_of=after,
+            score=score,
+            bound=0.0,
+            least_overload=False,
+            optimal=False,
+            sound=score.overload == 0 and score.broken == 0,
+            termination=Termination.EXHAUSTED,
+            first_sound_s=None,
+        )
+        steps = waves(_for_waves(problem, Choice(packing, solution)), after)
+        plan = _plan(Story(problem, packing, solution), steps, lambda: self.now_s() - started_s)
+        said = {move.order_param: move.reason for move in moves}
+        return replace(plan, moves=tuple(replace(move, reason=said[move.order_param]) for move in plan.moves))
+
+
+def _after(problem: PlanProblem, moves: Sequence[Move]) -> NDArray[np.int64] | None:
+    """Return (K,) where everything is after moves; None if one of them cannot be meant in this problem."""
+    rows = {name: row for row, name in enumerate(problem.order_params)}
+    shards = {name: at for at, name in enumerate(problem.shards)}
+    after = problem.current.copy()
+    for move in moves:
+        row, destination = rows.get(move.order_param), shards.get(move.destination)
+        if row is None or destination is None or after[row] != shards.get(move.source) or move.segment:
+            return None
+        after[row] = destination
+    return after
+
+
+def _as_it_is(moves: tuple[Move, ...]) -> Plan:
+    """Return a plan that claims nothing: the checker says what is wrong with its moves."""
+    return Plan(PlanStatus.PARTIAL, Termination.EXHAUSTED, moves, 0.0, 0.0, 0, 0, 0.0, 0.0, 0.0, (), 0.0)
 
 
 def _with_time_to_explain(problem: PlanProblem) -> PlanProblem:

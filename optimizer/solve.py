@@ -32,6 +32,7 @@ from optimizer.eviction import Eviction, evict, settle
 from optimizer.placement import largest_first, place, place_anyway, tidy
 from optimizer.repair import CHAINS, lists_of, memory_of, repair
 from optimizer.walk import Walk, construct_anew, cost_of
+from plb_ray.domain.descent import Slope, descend
 from plb_ray.domain.plan import Termination
 
 if TYPE_CHECKING:
@@ -224,6 +225,8 @@ class _Search:
             self.keep(within_moves(packing, state.shard_of))
             self._repair(state)
         self.keep(within_moves(packing, state.shard_of))
+        if not self.sound and packing.moves_max < packing.current.size:
+            self.keep(descended(packing))
 
     def _repair(self, state: State) -> None:
         lists, memory = lists_of(self.packing), memory_of(self.packing, state, self.budget.seed)
@@ -393,6 +396,28 @@ def _less(one: Score, other: Score) -> bool:
         if abs(mine - theirs) > same * max(abs(mine), abs(theirs)):
             return mine < theirs
     return False
+
+
+def descended(packing: Packing) -> NDArray[np.int64]:
+    """Return what the steepest way down makes of the current allocation, as far as the budget of moves allows.
+
+    Where overload has to stay, what would end it does not fit anywhere, and what is left of that search within a few moves
+    may be nothing, though most of the overload could be taken away. Members of spread groups stay.
+    """
+    slope = Slope(
+        packing.load,
+        packing.use_now,
+        packing.limit,
+        packing.weight,
+        packing.current,
+        packing.movable & (packing.group < 0),
+        lambda rows: packing.allowed[packing.rule[rows]],
+    )
+    shard_of = packing.current.copy()
+    least = SAME_OVERLOAD * float((packing.over(packing.use_now) * packing.weight).sum())
+    for step in descend(slope, packing.moves_max, least):
+        shard_of[step.row] = step.shard
+    return shard_of
 
 
 def within_moves(packing: Packing, shard_of: NDArray[np.int64]) -> NDArray[np.int64]:

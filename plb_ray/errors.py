@@ -16,11 +16,15 @@
     |  |- UnknownMigrationError
     |  |- UnknownEventError
     |  |- UnknownRetrainingError
+    |  |- UnknownTokenError        no such API token
+    |  |- UnknownDecisionError
+    |  |- UnknownPlanError
     |  |- PortInUseError
     |  |- MigrationConflictError   another migration runs on this order param
     |  |- SequenceGapError         a producer skipped one of its own sequence numbers
     |  |- NoForecastError          there is not enough history to forecast from
-    |  |- NoPlanError              the balancer is in a mode that makes no plans
+    |  |- NoPlanError              the balancer is in a mode that makes no plans, or nothing needs to move
+    |  |- PlanConflictError        a saved plan has ended, or orders stand against it
     |- FencedError             somebody else owns it now; ask for the current placement and go there
     |  |- MovedError               the order param lives elsewhere: `shard_id`, `endpoint`, `epoch`
     |  |- StaleEpochError          the call carries an older epoch than the shard's
@@ -196,6 +200,45 @@ class UnknownRetrainingError(PermanentError):
         return f"unknown retraining {self.retraining_id!r}; `plb retrain list` and GET /v1/retrainings list the known ones"
 
 
+class UnknownDecisionError(PermanentError):
+    """There is no such decision."""
+
+    reason = "UNKNOWN_DECISION"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+    def __str__(self) -> str:
+        return f"there is no decision {self.number}, or it was pruned; `plb decisions` and GET /v1/decisions list those kept"
+
+
+class UnknownPlanError(PermanentError):
+    """There is no such saved plan."""
+
+    reason = "UNKNOWN_PLAN"
+
+    def __init__(self, plan_id: str) -> None:
+        super().__init__(plan_id)
+        self.plan_id = plan_id
+
+    def __str__(self) -> str:
+        return f"unknown plan {self.plan_id!r}; `plb plan list` and GET /v1/plans list those that are kept"
+
+
+class UnknownTokenError(PermanentError):
+    """No such API token; `which` is an id or a name."""
+
+    reason = "UNKNOWN_TOKEN_NAME"
+
+    def __init__(self, which: str) -> None:
+        super().__init__(which)
+        self.which = which
+
+    def __str__(self) -> str:
+        return f"there is no API token {self.which!r}; `plb token list` and GET /v1/tokens list the ids and names"
+
+
 class PortInUseError(PermanentError):
     """A server cannot listen because its port is taken."""
 
@@ -238,9 +281,15 @@ class NoForecastError(PermanentError):
 
 
 class NoPlanError(PermanentError):
-    """The balancer is in a mode that makes no plans."""
+    """The balancer is in a mode that makes no plans, or nothing needs to move."""
 
     reason = "NO_PLAN"
+
+
+class PlanConflictError(PermanentError):
+    """A saved plan has ended, or orders stand against it."""
+
+    reason = "PLAN_CONFLICT"
 
 
 class FencedError(PlbError):

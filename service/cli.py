@@ -6,6 +6,7 @@ only when PLB_DEBUG=1.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import traceback
@@ -17,16 +18,22 @@ import typer
 from plb_ray.errors import PlbError
 from service import (
     cli_backtest,
+    cli_balancer,
     cli_capacity,
+    cli_config,
     cli_conformance,
     cli_events,
     cli_history,
     cli_models,
     cli_plan,
+    cli_record,
     cli_remote,
     cli_replay,
     cli_retrain,
+    cli_saved_plans,
+    cli_token,
 )
+from service.cli_access import asking, with_access
 from service.exit_codes import MEANINGS, ExitCode, exit_code_of
 from service.options import ARMS, ORDER_PARAMS_MAX, DemoOptions, parse_arms, parse_start
 
@@ -63,7 +70,8 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command and return its exit code; errors are said on standard error."""
     try:
-        app(args=arguments, prog_name="plb")
+        with asking():
+            with_access(typer.main.get_command(app))(args=arguments, prog_name="plb")
     except SystemExit as leaving:
         return leaving.code if isinstance(leaving.code, int) else int(leaving.code is not None)
     except PlbError as error:
@@ -185,7 +193,7 @@ def shard(context: typer.Context) -> None:
     """Run one embedded shard (a queue server); `plb shard --help` lists its options."""
     from plb_ray.queues.embedded.__main__ import main as run_shard  # noqa: PLC0415  imports gRPC
 
-    raise typer.Exit(run_shard(context.args))
+    raise typer.Exit(run_shard(context.args, "plb shard"))
 
 
 @app.command(rich_help_panel=RUN)
@@ -195,23 +203,34 @@ def doctor(
     quick: Annotated[
         bool, typer.Option("--quick", help="Leave out what takes seconds: heavy imports and starting Ray.")
     ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, when all is checked, instead of lines.")] = False,
 ) -> None:
     """Check this machine and the configuration; say for each thing that fails what to do."""
     from rich.console import Console  # noqa: PLC0415  keeps --help fast
 
-    from service.doctor import examine, show  # noqa: PLC0415  keeps --help fast
+    from service.doctor import document, examine, show  # noqa: PLC0415  keeps --help fast
 
-    healthy = show(examine(config, quick=quick), Console(highlight=False))
+    findings = examine(config, quick=quick)
+    if as_json:
+        found = document(findings)
+        typer.echo(json.dumps(found, indent=2, ensure_ascii=False))
+        raise typer.Exit(ExitCode.OK if found["ok"] else ExitCode.CHECKS_FAILED)
+    healthy = show(findings, Console(highlight=False))
     raise typer.Exit(ExitCode.OK if healthy else ExitCode.CHECKS_FAILED)
 
 
-cli_plan.register(app)
+cli_plan.register()
+cli_saved_plans.register(app)
+cli_balancer.register(app)
 cli_backtest.register(app)
 cli_replay.register(app)
 cli_capacity.register(app)
 cli_models.register(app)
 cli_retrain.register(app)
 cli_conformance.register(app)
+cli_config.register(app)
 cli_events.register(app)
 cli_history.register(app)
 cli_remote.register(app)
+cli_record.register(app)
+cli_token.register(app)

@@ -13,7 +13,7 @@ import typer
 
 from plb_ray.errors import BadInputError
 from service.capacity_ask import Campaign, CapacityAsk, Growth, HorizonName, NewTenant, TypeAsked
-from service.cli_options import client_of, console_of
+from service.cli_options import URL, client_of, console_of, show
 from service.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -77,6 +77,9 @@ def capacity(
     url: Annotated[
         str | None, typer.Option(metavar="URL", envvar="PLB_URL", help="A running service.", rich_help_panel=WHERE)
     ] = None,
+    now: Annotated[
+        bool, typer.Option("--now", help="What a running service advises: shards now and in the coming day.")
+    ] = False,
     deadline_s: Annotated[float, typer.Option("--deadline", metavar="SECONDS", help="Time for the answer.")] = 5.0,
     seed: Annotated[int, typer.Option(metavar="N", help="Of every random choice.")] = 1,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")] = False,
@@ -85,12 +88,16 @@ def capacity(
     """Say how many shards the traffic to come needs, with a proven lower bound; and what if.
 
     Offline from --trace or --state the one resource is messages_per_s; a service (--url) knows CPU, memory and I/O as well,
-    which shards there are, and so how to get there. Without any of the three the packaged sample is used.
+    which shards there are, and so how to get there. Without any of the three the packaged sample is used. --now shows what
+    a service's own forecasts say of the coming day, and, with elastic.enabled, which shards it starts and drains.
 
     Example: plb capacity --trace week.parquet --horizon week --type small:messages_per_s=500,price=1 --grow 'shop-*=40'
 
     Leaves with 8 if no fleet holds the traffic.
     """
+    if now:
+        _advice(url, as_json=as_json)
+        return
     asked = CapacityAsk(
         horizon=horizon,
         alpha=alpha,
@@ -118,6 +125,15 @@ def capacity(
         raise typer.Exit(ExitCode.CHECKS_FAILED)
 
 
+def _advice(url: str | None, *, as_json: bool) -> None:
+    """Show GET /v1/capacity of a service."""
+    from service.cli_render import fleet_lines  # noqa: PLC0415  keeps --help fast
+
+    with client_of(url or URL) as client:
+        found = client.fleet()
+    show(found, *fleet_lines(found), as_json=as_json)
+
+
 def _found(asked: CapacityAsk, trace: Path | None, state: Path | None, url: str | None) -> dict[str, Any]:
     """Return the answer as JSON values, from a service or made here."""
     if sum(each is not None for each in (trace, state)) > 1:
@@ -130,7 +146,10 @@ def _found(asked: CapacityAsk, trace: Path | None, state: Path | None, url: str 
     from service.capacity import capacity as answer  # noqa: PLC0415  imports the solver
     from service.capacity_document import document  # noqa: PLC0415  imports the solver
 
-    return document(answer(basis_of_rates(_history(trace, state)), asked, monotonic_s))
+    found = document(answer(basis_of_rates(_history(trace, state)), asked, monotonic_s))
+    if trace is None and state is None:
+        found["notes"].insert(0, "the packaged sample's traffic; give --trace FILE, --state DIR or --url URL for yours")
+    return found
 
 
 def _history(trace: Path | None, state: Path | None) -> RateHistory:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from plb_ray.errors import BadInputError
-from service.cli_options import AsJson, show
+from service.cli_options import AsJson, client_of, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -197,9 +197,8 @@ def _calendar(state: Path | None, url: str | None) -> Iterator[Calendar]:
     if state is not None or url is None:
         yield FolderCalendar(state or STATE)
         return
-    from service.client import ServiceClient  # noqa: PLC0415  keeps --help fast
 
-    with ServiceClient(url) as client:
+    with client_of(url) as client:
         yield ServiceCalendar(client, url)
 
 

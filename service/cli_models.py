@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from models.registry import ModelRegistry, VersionFolder
-    from models.registry_entry import Entry, Event
+    from models.registry_entry import Event
 
 HELP = """Trained forecasters: their versions, which of them serve, and back to an earlier one.
 
@@ -186,33 +186,10 @@ def _tell(name: str, horizon: str, before: str | None, after: str | None, *, as_
 
 def _items(name: str, horizon: str, folder: VersionFolder) -> list[dict[str, Any]]:
     """Return the versions, newest first; of one that cannot be read, why."""
-    champion = _champion(folder)
-    items = []
-    for version in reversed(folder.versions()):
-        item = {"group": name, "horizon": horizon, "version": version, "champion": version == champion}
-        try:
-            items.append(item | _described(folder.entry(version)))
-        except NoForecastError as error:
-            items.append(item | {"error": str(error)})
-    return items
+    from service.model_items import version_items  # noqa: PLC0415  imports numpy
 
-
-def _described(entry: Entry) -> dict[str, Any]:
-    from plb_ray.domain.events import utc_text  # noqa: PLC0415  imports numpy
-
-    data = entry.data
-    times = {name: utc_text(getattr(data, f"{name}_s")) for name in ("start", "learnt_until", "end")}
-    return {
-        "made_at": entry.made_at,
-        "kind": entry.kind,
-        "data": {**times, "step_s": data.step_s, "order_params": data.order_params, "digest": data.digest},
-        "steps": {"step_s": entry.horizon.step_s, "steps": entry.horizon.steps},
-        "metrics": entry.metrics,
-        "seed": entry.seed,
-        "training_s": entry.training_s,
-        "training_key": entry.training_key,
-        "code_version": entry.code_version,
-    }
+    _champion(folder)  # a damaged pointer is said
+    return version_items(name, horizon, folder)
 
 
 def _event_item(event: Event) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.cli_access import access_here
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -25,7 +27,7 @@ def client_of(url: str) -> ServiceClient:
     """Return a client of the service there; use it as a context manager."""
     from service.client import ServiceClient  # noqa: PLC0415  keeps --help fast
 
-    return ServiceClient(url)
+    return ServiceClient(url, access=access_here())
 
 
 def show(found: dict[str, Any], *lines: Any, as_json: bool) -> None:

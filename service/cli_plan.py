@@ -1,4 +1,4 @@
-"""`plb plan`: solve a folder of files offline. It needs no service, no Ray and no network."""
+"""`plb plan DIR`: solve a folder of files offline. It needs no service, no Ray and no network."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from plb_ray.errors import BadInputError
+from service.cli_saved_plans import OFFLINE, group
 from service.exit_codes import ExitCode
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ class ModeName(StrEnum):
     ALLOCATE = "allocate"
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command of this module."""
-    app.command(rich_help_panel="Offline")(plan)
+def register() -> None:
+    """Add the command of this module to the group `plb plan`."""
+    group.command(OFFLINE, rich_help_panel="Offline")(plan)
 
 
 def plan(

@@ -22,12 +22,42 @@ def status_lines(status: dict[str, Any]) -> list[Text]:
     lines = [Text.assemble(state, f"  {status['mode'].replace('_', ' ')}  {at}  tick {status['ticks']}")]
     counts = (f"{status[f'migrations_{each}']} {each.replace('_', ' ')}" for each in ("done", "active", "rolled_back"))
     lines.append(Text(f"{status['order_params']} order params; migrations: {', '.join(counts)}"))
+    lines += _ordered(status)
+    lines += fleet_lines(status["fleet"]) if status.get("fleet") else []
     lines += [Text(_training(each)) for each in status["training"] if each["fraction"] < 1 or each["failed"]]
     if why := status["history"]["source_error"]:
         lines.append(Text(f"samples could not be fetched: {why}", "yellow"))
     if status["last_error"]:
         lines.append(Text(f"the last tick reported: {status['last_error']}", "yellow"))
     return lines
+
+
+def _ordered(status: dict[str, Any]) -> list[Text]:
+    lines = [Text(f"mode {status['mode'].replace('_', ' ')}: {status['mode_why']}", "dim")] if status["mode_why"] else []
+    if status["paused"]:
+        lines.append(Text("paused: nothing is planned or sent; `plb balancer resume` goes on", "bold yellow"))
+    if status["plans_awaiting"]:
+        lines.append(
+            Text(f"plans that wait for approval: {status['plans_awaiting']}; `plb plan list --state awaiting`", "yellow")
+        )
+    return lines
+
+
+def fleet_lines(fleet: dict[str, Any]) -> list[Text]:
+    """Return how many shards there should be, why, what is done about it, and the hours to come."""
+    wanted = f"{fleet['shards']} shards take load, {fleet['wanted']} should: {fleet['why']}"
+    lines = [Text(wanted, "" if fleet["shards"] == fleet["wanted"] else "yellow")]
+    moving = [f"{word} {', '.join(fleet[word])}" for word in ("starting", "draining") if fleet[word]]
+    if moving:
+        lines.append(Text("; ".join(moving)))
+    if fleet["short"]:
+        lines.append(Text(f"{fleet['short']} shards more than elastic.max_shards will be needed", "bold yellow"))
+    if fleet["error"]:
+        lines.append(Text(f"the number of shards stays as it is for now: {fleet['error']}", "yellow"))
+    needs = fleet["needs"]
+    changes = [need for at, need in enumerate(needs) if at == 0 or need["shards"] != needs[at - 1]["shards"]]
+    course = ", ".join(f"{need['shards']} from {clock(need['starts'])}" for need in changes)
+    return [*lines, Text(f"shards needed: {course}", "dim")]
 
 
 def _training(each: dict[str, Any]) -> str:
@@ -53,7 +83,7 @@ def _shard_cells(shard: dict[str, Any], status: dict[str, Any]) -> list[Text | s
     headroom = status["headroom"]
     target = shard["bands"].get("cpu_cores", {}).get("target", [])
     return [
-        shard["shard_id"],
+        _named(shard),
         bar(shard["utilisation"].get("cpu_cores", 0.0), headroom),
         bar(max(target), headroom) if target else Text("no forecast", "dim"),
         Text(clock(shard["congestion_at"]), "yellow") if shard["congestion_at"] else Text("none", "dim"),
@@ -62,6 +92,14 @@ def _shard_cells(shard: dict[str, Any], status: dict[str, Any]) -> list[Text | s
         f"{shard['oldest_age_s']:.1f} s",
         str(shard["order_params"]),
     ]
+
+
+def _named(shard: dict[str, Any]) -> Text | str:
+    """Return a shard's id, and how far it is emptied if it is draining."""
+    if not shard["draining"]:
+        return str(shard["shard_id"])
+    empty = not shard["order_params"] and not shard["backlog"]
+    return Text.assemble(f"{shard['shard_id']} ", ("drained, empty" if empty else "draining", "yellow"))
 
 
 def bar(share: float, headroom: float) -> Text:

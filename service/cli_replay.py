@@ -11,6 +11,7 @@ import typer
 
 from plb_ray.errors import BadInputError
 from service.cli_backtest import make_folder, refuse_unfit
+from service.cli_scenario import scenario_file, show_scenario
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 PANEL = "What is replayed"
 DAYS = 14
-ARMS = "static,reactive,predictive,oracle"
+ARMS = "static,static-peak,reactive,predictive,oracle,elastic"
 
 
 def register(app: typer.Typer) -> None:
@@ -35,13 +36,18 @@ def register(app: typer.Typer) -> None:
 def replay(
     trace: Annotated[
         Path | None,
-        typer.Argument(metavar="TRACE", help="Parquet or CSV: order_param, ts, messages. Default: the packaged sample."),
+        typer.Argument(
+            metavar="TRACE",
+            help="Parquet or CSV: order_param, ts, messages; or a scenario (.txt). Default: the packaged sample.",
+        ),
     ] = None,
     *,
     shards: Annotated[int, typer.Option(metavar="N", min=2, help="How many shards.", rich_help_panel=PANEL)] = 4,
     arms: Annotated[
         str,
-        typer.Option(metavar="LIST", help="Of static, static-peak, reactive, predictive, oracle.", rich_help_panel=PANEL),
+        typer.Option(
+            metavar="LIST", help="Of static, static-peak, reactive, predictive, oracle, elastic.", rich_help_panel=PANEL
+        ),
     ] = ARMS,
     capacity: Annotated[
         str,
@@ -65,6 +71,13 @@ def replay(
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, max=2**31 - 1, help="Of every random choice.", rich_help_panel=PANEL)
     ] = 1,
+    scenario: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Play a packaged scenario; a wrong name lists them.", rich_help_panel=PANEL),
+    ] = None,
+    rewrite: Annotated[
+        bool, typer.Option(help="Record in a scenario's file what came of it.", rich_help_panel=PANEL)
+    ] = False,
     json_path: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures there; - prints them.")
     ] = None,
@@ -77,8 +90,17 @@ def replay(
     Every arm has the same shards, the same messages and the same decider; they differ in what they are told of the future.
     The forecasters are trained in the replay, on what lies before. Reacting is run at several thresholds; its best is shown.
 
-    docs/replay.md explains the model and every figure. Leaves with 2 if the trace or an option cannot be used.
+    A scenario is a small situation in a text file, with what came of it below: plb replay --scenario flash-crowd
+
+    docs/replay.md explains the model and every figure. Leaves with 2 if the trace or an option cannot be used, and with 8 if
+    what came of a scenario is not what its file says.
     """
+    played = scenario_file(scenario, trace)
+    if played is not None:
+        refuse_unfit(json_path, None)
+        with _progress() as tell:
+            show_scenario(played, json_path, tell, renew=rewrite)
+        return
     chosen = _arms(arms)
     refuse_unfit(json_path, report)
     from plb_ray.clock import monotonic_s  # noqa: PLC0415  keeps --help fast
@@ -97,7 +119,7 @@ def replay(
 
 
 def _arms(text: str) -> tuple[str, ...]:
-    known = ("static", "static-peak", "reactive", "predictive", "oracle")
+    known = ("static", "static-peak", "reactive", "predictive", "oracle", "elastic")
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
     wrong = [name for name in names if name not in known]
     if wrong or not names:

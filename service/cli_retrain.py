@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from service.cli_access import access_here
 from service.cli_options import URL, AsJson, Url, console_of, show
 from service.exit_codes import ExitCode
 
@@ -203,7 +204,7 @@ def _door(
 ) -> AbstractContextManager[RetrainDoor]:
     from service.retraining import cluster_door, service_door  # noqa: PLC0415  keeps --help fast
 
-    return service_door(url) if address is None else cluster_door(address, config, state, python)
+    return service_door(url, access_here()) if address is None else cluster_door(address, config, state, python)
 
 
 def _door_of(context: typer.Context, url: str | None) -> AbstractContextManager[RetrainDoor]:

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from plb_ray.client import QueueResolver
 from plb_ray.clock import monotonic_s, wall_time_s
 from plb_ray.errors import BadInputError
-from plb_ray.queues.client import QueueResolver
 from plb_ray.settings import BalancerSettings, ForecastSettings, QueueSettings, Settings
 from plb_ray.simulation.schedule import make_schedule
 from plb_ray.simulation.stage import StageRules, set_stage

@@ -10,20 +10,28 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any, cast
 
 import ray
 from ray import serve
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
 
-from plb_ray.clock import monotonic_s
+from models.registry import ModelRegistry
+from plb_ray.clock import monotonic_s, wall_time_s
 from plb_ray.cluster.jobs import JobServer, RayRetrainings
 from plb_ray.cluster.retrain_port import NoRetrainings
 from plb_ray.cluster.runtime import cluster_address
+from plb_ray.context import what_goes_along
 from plb_ray.errors import ControlUnavailableError, OutcomeUnknownError, PlbError
+from plb_ray.tracing import tracing_process
 from service.api.app import create_app
-from service.local_http import url_of
+from service.api.platform import platform_of
+from service.local_http import check_certificate, url_of
+from service.logs import log_to
+from service.order_asks import OrderAsks
 from service.ports import claim_port
+from service.record_asks import RecordAsks
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
@@ -31,13 +39,17 @@ if TYPE_CHECKING:
     from plb_ray.cluster.retrain_port import Retrainings
     from plb_ray.cluster.retraining import RetrainPlace
     from plb_ray.control.capacity_basis import CapacityBasis
+    from plb_ray.control.fleet_view import FleetView
     from plb_ray.control.forecast_quality import ForecastQuality
+    from plb_ray.control.order_param_table import OrderParamTable
     from plb_ray.control.views import BalancerStatus, Decision
     from plb_ray.domain.events import CalendarChange, Event, EventCalendar
     from plb_ray.domain.mapping import Mapping
     from plb_ray.domain.migration import MigrationRecord, MigrationRequest
+    from plb_ray.domain.outcomes import Distance, OrderParamOutcomes
     from plb_ray.domain.rates import OrderParamForecast
     from plb_ray.domain.samples import PushOutcome, SampleBatch
+    from service.front import Front
 
 APP_NAME = "plb"
 READ_TIMEOUT_S = 5.0
@@ -47,7 +59,7 @@ STOP_POLL_S = 0.05
 RESTARTING = "the control loop does not answer: it is being restarted, or was not started; retry in a moment"
 
 
-class RayBalancer:
+class RayBalancer(RecordAsks, OrderAsks):
     """The `Balancer` port over a named control actor that has `ask(method, *args)`.
 
     Errors of the loop come out as they were raised there. An actor that is dead, restarting or silent is a
@@ -73,9 +85,22 @@ class RayBalancer:
         """See `Balancer`."""
         return cast("tuple[tuple[float, float], ...]", await self._ask("history", order_param, steps))
 
+    async def order_params(self) -> OrderParamTable:
+        """See `Balancer`."""
+        return cast("OrderParamTable", await self._ask("order_params"))
+
     async def forecast_quality(self) -> tuple[ForecastQuality, ...]:
         """See `Balancer`."""
         return cast("tuple[ForecastQuality, ...]", await self._ask("forecast_quality"))
+
+    async def outcomes(self, order_param: str, horizon: str, steps: int, distance: Distance) -> OrderParamOutcomes:
+        """See `Balancer`."""
+        found = await self._ask("outcomes", order_param, horizon, steps, distance, timeout_s=ACT_TIMEOUT_S)
+        return cast("OrderParamOutcomes", found)
+
+    async def fleet(self) -> FleetView:
+        """See `Balancer`."""
+        return cast("FleetView", await self._ask("fleet", timeout_s=ACT_TIMEOUT_S))
 
     async def capacity_basis(self) -> CapacityBasis:
         """See `Balancer`."""
@@ -147,7 +172,7 @@ class RayBalancer:
 
     async def _answer(self, handle: Any, method: str, args: tuple[Any, ...], timeout_s: float) -> Any:
         try:
-            return await asyncio.wait_for(handle.ask.remote(method, *args), timeout_s)
+            return await asyncio.wait_for(handle.ask.remote(method, *args, along=what_goes_along()), timeout_s)
         except RayTaskError as error:  # what the loop raised, wrapped
             if isinstance(error.cause, PlbError):
                 raise error.cause from None
@@ -170,19 +195,41 @@ class RayBalancer:
 class _Api:
     """Holds the application; built on the replica, because an application cannot be sent."""
 
-    def __init__(self, actor_name: str, namespace: str, place: RetrainPlace | None) -> None:
+    def __init__(self, actor_name: str, namespace: str, place: RetrainPlace | None, front: Front | None) -> None:
         self._balancer = RayBalancer(actor_name, namespace)
         self._retrainings = _retrainings(place)
+        self._front = front
+        self._held = ExitStack()  # for as long as the replica lives
+        if front is not None:
+            self._held.enter_context(log_to(front.state_dir / "api.log", front.log))
+            self._held.enter_context(tracing_process(front.tracing, "api"))
 
     def __serve_build_asgi_app__(self) -> ASGIApp:
-        return create_app(self._balancer, retrainings=self._retrainings)
+        front = self._front
+        if front is None:
+            return create_app(self._balancer, retrainings=self._retrainings)
+        platform = platform_of(front.http, front.state_dir)
+        return create_app(
+            self._balancer,
+            retrainings=self._retrainings,
+            platform=platform,
+            settings=front.shown,
+            models=ModelRegistry(front.state_dir / "networks", wall_time_s),
+        )
 
 
 def _retrainings(place: RetrainPlace | None) -> Retrainings:
     return RayRetrainings(place, JobServer(cluster_address())) if place is not None else NoRetrainings()
 
 
-def start_http(actor_name: str, namespace: str, host: str, port: int, place: RetrainPlace | None = None) -> str:
+def start_http(
+    actor_name: str,
+    namespace: str,
+    host: str,
+    port: int,
+    place: RetrainPlace | None = None,
+    front: Front | None = None,
+) -> str:
     """Serve API and dashboard over the control actor and return the URL; ready for requests on return.
 
     Ray must be initialised. Serve listens on one address a cluster: stop before starting anew on another.
@@ -193,18 +240,33 @@ def start_http(actor_name: str, namespace: str, host: str, port: int, place: Ret
         host: address to listen on.
         port: port to listen on; 0 takes a free one.
         place: of retraining jobs; None: there are none.
+        front: who may call, and how; None: everybody, over plain HTTP.
 
     Raises:
         PortInUseError: somebody listens there.
+        BadInputError: a file of tokens, keys or certificates cannot be used.
     """
     port = claim_port(host, port, "the HTTP service")
+    tls = _tls(front)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # of this process; the next line is about the others
     serve.start(
-        http_options={"host": host, "port": port, "location": "HeadOnly"},
+        http_options={"host": host, "port": port, "location": "HeadOnly", **tls},
         logging_config={"log_level": "WARNING", "enable_access_log": False},
     )
-    serve.run(cast("Any", _Api).bind(actor_name, namespace, place), name=APP_NAME, route_prefix="/")
-    return url_of(host, port)
+    serve.run(cast("Any", _Api).bind(actor_name, namespace, place, front), name=APP_NAME, route_prefix="/")
+    return url_of(host, port, tls=bool(tls))
+
+
+def _tls(front: Front | None) -> dict[str, str]:
+    """Return Serve's options for HTTPS; what cannot work is found here, where it can be said, and not in a replica."""
+    if front is None:
+        return {}
+    platform_of(front.http, front.state_dir)
+    found = front.http.tls
+    if found.cert is None or found.key is None:
+        return {}
+    check_certificate(found.cert, found.key)
+    return {"ssl_certfile": str(found.cert.resolve()), "ssl_keyfile": str(found.key.resolve())}
 
 
 def stop_http() -> None:

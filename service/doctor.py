@@ -14,7 +14,7 @@ import sys
 import tempfile
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 
@@ -82,7 +82,7 @@ def _examine_settings(settings: Settings) -> Iterator[Finding]:
     if queue.kind == "embedded":
         yield _finding("queue port", partial(check_listen, queue.listen))
     else:
-        yield _finding("queue", partial(check_connection, queue.target))
+        yield _finding("queue", partial(check_queue, queue.target))
     for shard in queue.shards:
         yield _finding(f"shard {shard.shard_id}", partial(check_shard, shard))
     if settings.history.prometheus.url:
@@ -107,6 +107,12 @@ def show(findings: Iterator[Finding], console: Console) -> bool:
         console.print(Text.assemble(mark, f"  {found.name:<22}", found.detail), soft_wrap=True)
     console.print(f"{failed} failed" if failed else "all is well")
     return not failed
+
+
+def document(findings: Iterator[Finding]) -> dict[str, Any]:
+    """Return all findings as plain JSON values."""
+    items = [{"name": found.name, "ok": found.ok, "detail": found.detail} for found in findings]
+    return {"ok": all(item["ok"] for item in items), "checks": items}
 
 
 # ---- the checks
@@ -215,6 +221,25 @@ def check_connection(target: str) -> str:
     except (OSError, ValueError, TimeoutError) as error:
         raise RetryableError(f"nothing answers at {target!r}; start the queue, or correct [queue] target") from error
     return f"{target} accepts connections"
+
+
+def check_queue(target: str) -> str:
+    """Return which shards a queue system lists."""
+    check_connection(target)
+    return asyncio.run(_listed(target))
+
+
+async def _listed(target: str) -> str:
+    from plb_ray.rpc.queue_client import QueueClient  # noqa: PLC0415  imports gRPC
+
+    client = QueueClient(target, timeout_s=SHARD_TIMEOUT_S)
+    try:
+        shards = await client.shards()
+    finally:
+        await client.close()
+    if not shards:
+        raise RetryableError(f"{target} lists no shard; start some")
+    return f"{target} lists {len(shards)} shards: {', '.join(shard.shard_id for shard in shards[:5])}"
 
 
 async def _connect(host: str, port: int) -> None:

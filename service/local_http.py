@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from contextlib import asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
 import uvicorn
 
+from plb_ray.errors import BadInputError
 from service.ports import claim_port
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from fastapi import FastAPI
 
@@ -41,10 +44,22 @@ async def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> Async
         await task
 
 
-def url_of(host: str, port: int) -> str:
+def url_of(host: str, port: int, *, tls: bool = False) -> str:
     """Return the URL under which a local browser reaches a service that listens on `host`."""
     reachable = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104  shown, not bound
-    return f"http://{reachable}:{port}"
+    return f"{'https' if tls else 'http'}://{reachable}:{port}"
+
+
+def check_certificate(cert: Path, key: Path) -> None:
+    """Refuse a certificate that no server can be started with. Raises BadInputError."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(cert, key, password=_no_passphrase)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise BadInputError(f"http.tls: {cert} and {key} cannot be used as certificate and key: {error}") from error
+
+
+def _no_passphrase() -> str:
+    raise ValueError("the key has a passphrase; take it off, and let only the owner read the file")
 
 
 class _Server(uvicorn.Server):

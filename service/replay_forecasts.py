@@ -20,11 +20,16 @@ import numpy as np
 
 from models.base import LEVELS, on_grid, truncated
 from models.factory import calibrated_ensemble, candidates_for
+from plb_ray.control.common_errors import CommonErrors
+from plb_ray.control.hedging import DAY_S, MOMENTS_MAX, PastLoads
+from plb_ray.control.joint_errors import JointErrors
+from plb_ray.control.pairing import kept_steps, outcomes_of
 from plb_ray.domain.load import LoadEstimate
 from plb_ray.domain.rates import Forecast, short_horizon
 from plb_ray.errors import NoForecastError
 from plb_ray.estimate.cost import CostModel, Ratio
 from plb_ray.estimate.load import estimate_load
+from plb_ray.simulation.replay.arm import CPU
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,6 +42,8 @@ if TYPE_CHECKING:
     from plb_ray.simulation.replay.arm import Field
 
 SEGMENTS = 3
+DRAWS_SEED = 1
+NO_GAPS = np.zeros(0, dtype=np.int64)
 CHUNK = 48
 """Origins that are forecast in one go, for the progress."""
 
@@ -69,17 +76,48 @@ class Forecasts:
         return Forecast(self.order_params, self.horizon, cutoff_s, LEVELS, self.quantiles[number], sources)
 
 
-@dataclass(frozen=True, eq=False)
 class Foretold:
-    """Implements `plb_ray.simulation.replay.arm.Foresight` with forecasts."""
+    """Implements `plb_ray.simulation.replay.arm.Foresight` with forecasts, learning how their errors come together.
 
-    forecasts: Forecasts
-    first_bin: int
-    level: float
+    As the control loop does: each step that has passed is held against what was foreseen of it, and tells of the correlation
+    of errors and of joint scenarios. Asked bin by bin, in order.
+
+    Args:
+        forecasts: at every replayed bin.
+        field: what is replayed.
+        levels: (R,) quantile level of each resource.
+    """
+
+    def __init__(self, forecasts: Forecasts, field: Field, levels: tuple[float, ...]) -> None:
+        self._forecasts, self._field, self._levels = forecasts, field, levels
+        self._common, self._joint = CommonErrors(), JointErrors(np.random.default_rng(DRAWS_SEED))
 
     def estimate(self, at_bin: int, owner: NDArray[np.int64]) -> LoadEstimate:
         """See `Foresight`."""
-        return estimate_load(self.forecasts.at(at_bin - self.first_bin), COST, self.level, owner)
+        number = at_bin - self._field.first_bin
+        self._learn(number, at_bin)
+        return estimate_load(
+            self._forecasts.at(number),
+            COST,
+            self._levels,
+            owner,
+            correlation=self._common.correlation,
+            scenarios=self._joint.scenarios(),
+        )
+
+    def _learn(self, number: int, at_bin: int) -> None:
+        """Hold what the last bin brought against what was foreseen of it."""
+        step_s = self._forecasts.horizon.step_s
+        history = self._field.trace.history(max(0, at_bin - int(DAY_S) // step_s - 1), at_bin)
+        for column in kept_steps(self._forecasts.horizon):
+            if number <= column:
+                continue
+            made = self._forecasts.at(number - 1 - column)
+            outcomes = outcomes_of(made, column, (column + 1) * step_s, history, NO_GAPS)
+            if outcomes is not None:
+                self._joint.add(outcomes)
+                if column == 0:
+                    self._common.add(outcomes)
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +134,29 @@ class Oracle:
         load = COST.load(trace.order_params, rates)
         starts_s = trace.start_s + trace.step_s * (at_bin + np.arange(horizon.steps, dtype=np.int64))
         return LoadEstimate(trace.order_params, starts_s, load, load, 0.5)
+
+
+class LookBack:
+    """Implements `plb_ray.simulation.replay.arm.Hindsight`: the bins of the last days.
+
+    Args:
+        field: what is replayed.
+        days: how far back.
+    """
+
+    def __init__(self, field: Field, days: float) -> None:
+        trace = field.trace
+        self._bins = min(int(days * DAY_S / trace.step_s), MOMENTS_MAX)
+        self._first = max(0, field.first_bin - self._bins)
+        self._load = (trace.counts[:, self._first :] / np.float32(trace.step_s))[:, :, None]
+        self._step_s = float(trace.step_s)
+
+    def past(self, at_bin: int) -> PastLoads | None:
+        """See `Hindsight`."""
+        begin = max(self._first, at_bin - self._bins)
+        if begin >= at_bin:
+            return None
+        return PastLoads(self._load[:, begin - self._first : at_bin - self._first], (CPU,), self._step_s)
 
 
 def forecasts_of(field: Field, calendar: EventCalendar, seed: int, on_progress: Callable[[float], None]) -> Forecasts:

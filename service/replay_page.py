@@ -18,6 +18,7 @@ COLOURS = {
     "reactive": "#d97706",
     "predictive": "#2563eb",
     "oracle": "#059669",
+    "elastic": "#7c3aed",
 }
 COLUMNS = {
     "headroom": "headroom",

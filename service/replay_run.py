@@ -3,10 +3,11 @@
     static       hashing, never changed                          reactive     the decider without any forecast
     static-peak  hashing over so many shards that none congests  predictive   the decider with the real forecasters
                                                                  oracle       the decider with the true future
+                                                                 elastic      predictive, on as many shards as it advises
 
-Arms that decide are run at every headroom of HEADROOMS: their frontier of excess against migrations. What is reported of an
-arm is one of its runs: of predictive and oracle the one at the default headroom; of reactive its best, which is the one with
-the least excess among those with at most as many migrations as predictive, or with the fewest migrations if none has.
+Reactive, predictive and oracle are run at every headroom of HEADROOMS: their frontier of excess against migrations. What is
+reported of an arm is one of its runs: of predictive, oracle and elastic the one at the default headroom; of reactive its
+best, which is the one with the least excess (of equals the one with the fewest migrations), however many it needs.
 """
 
 from __future__ import annotations
@@ -16,24 +17,33 @@ from dataclasses import dataclass, field
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from optimizer.checker import PlanVerifier
 from optimizer.planner import CompositePlanner
 from plb_ray.control.deciding import Decider
-from plb_ray.settings import BalancerSettings
+from plb_ray.settings import BalancerSettings, ElasticSettings
 from plb_ray.simulation.replay.arm import ArmResult, Field, run_arm
-from plb_ray.simulation.replay.setting import static_peak, unavoidable
-from service.replay_forecasts import Foretold, Oracle, forecasts_of
+from plb_ray.simulation.replay.elastic_fleet import ElasticFleet
+from plb_ray.simulation.replay.setting import elastic_field, static_peak, unavoidable
+from service.replay_forecasts import Foretold, LookBack, Oracle, forecasts_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from plb_ray.domain.events import EventCalendar
+    from plb_ray.simulation.replay.arm import Foresight
+    from plb_ray.simulation.replay.physics import Totals
     from service.replay_forecasts import Forecasts
 
-ARMS = ("static", "static-peak", "reactive", "predictive", "oracle")
-DECIDING = ("reactive", "predictive", "oracle")
+ARMS = ("static", "static-peak", "reactive", "predictive", "oracle", "elastic")
+SWEPT = ("reactive", "predictive", "oracle")
+FORETOLD = ("predictive", "elastic")
 HEADROOM = BalancerSettings.headroom
 HEADROOMS = (0.7, 0.75, 0.8, 0.85, HEADROOM, 0.95)
+MORE_SHARDS = 4
+"""Times as many shards as asked for are the most that the elastic arm may have."""
+
 SOLVER_S = 0.05
 """For a plan: where overload cannot be taken away the planner uses all of it, and a replay makes thousands of plans."""
 
@@ -58,7 +68,7 @@ class Replay:
         field: what was replayed.
         runs: all of them, by arm; the reported one first.
         unavoidable: messages over capacity that no mapping takes away.
-        source: who forecast; empty without a predictive arm.
+        source: who forecast; empty where no arm is told forecasts.
         forecast_s: how long training and forecasting took.
     """
 
@@ -103,7 +113,7 @@ def run(
         workers: processes.
     """
     forecasts, began_s = None, clock()
-    if "predictive" in arms:
+    if set(arms) & set(FORETOLD):
         forecasts = forecasts_of(on, calendar, seed, lambda done: tell("training and forecasting", FORECAST_SHARE * done))
     forecast_s = clock() - began_s
     jobs = [job for arm in arms for job in _jobs(arm, on, forecasts)]
@@ -123,10 +133,11 @@ def _jobs(arm: str, on: Field, forecasts: Forecasts | None) -> list[_Job]:
         return [_Job(arm, None, peak)] if peak is not None else []
     if arm == "static":
         return [_Job(arm, None, on)]
-    told = forecasts if arm == "predictive" else None
+    told = forecasts if arm in FORETOLD else None
+    headrooms = HEADROOMS if arm in SWEPT else (HEADROOM,)
     return [
         _Job(arm, share, on, told, BalancerSettings(step_s=on.trace.step_s, headroom=share, solver_budget_s=SOLVER_S))
-        for share in HEADROOMS
+        for share in headrooms
     ]
 
 
@@ -137,13 +148,29 @@ def _over(jobs: list[_Job], workers: int) -> list[Run]:
 
 
 def _one(job: _Job) -> Run:
-    decider = Decider(CompositePlanner(), PlanVerifier(), job.settings) if job.arm in DECIDING else None
-    foresight = None
+    on, settings = job.on, job.settings
+    if job.headroom is None:
+        return Run(job.arm, None, run_arm(on, None, None))
+    foresight: Foresight | None = None
     if job.forecasts is not None:
-        foresight = Foretold(job.forecasts, job.on.first_bin, job.settings.margin.levels)
+        foresight = Foretold(job.forecasts, on, settings.margin.levels)
     elif job.arm == "oracle":
-        foresight = Oracle(job.on)
-    return Run(job.arm, job.headroom, run_arm(job.on, decider, foresight))
+        foresight = Oracle(on)
+    hindsight = LookBack(on, settings.hedge_days) if foresight is not None else None
+    fleet = None
+    if job.arm == "elastic":
+        on, fleet = _elastic(on, settings)
+    decider = Decider(CompositePlanner(), PlanVerifier(), settings)
+    return Run(job.arm, job.headroom, run_arm(on, decider, foresight, hindsight, fleet))
+
+
+def _elastic(on: Field, settings: BalancerSettings) -> tuple[Field, ElasticFleet]:
+    """Return the field with places for shards to come, and the fleet that begins with those of the given one."""
+    most = MORE_SHARDS * len(on.rates)
+    wide = elastic_field(on, most)
+    up = np.arange(len(wide.rates)) < len(on.rates)
+    limits = ElasticSettings(enabled=True, min_shards=max(1, len(on.rates) // 2), max_shards=most)
+    return wide, ElasticFleet(float(on.rates.max()), up, limits, settings.headroom)
 
 
 def _best_first(runs: dict[str, list[Run]]) -> dict[str, list[Run]]:
@@ -151,13 +178,9 @@ def _best_first(runs: dict[str, list[Run]]) -> dict[str, list[Run]]:
     ordered = {arm: sorted(found, key=lambda each: each.headroom or 0.0) for arm, found in runs.items()}
     best = {arm: next((r for r in found if r.headroom == HEADROOM), found[0]) for arm, found in ordered.items()}
     if "reactive" in ordered:
-        most = best["predictive"].result.totals.migrations if "predictive" in best else float("inf")
-        best["reactive"] = _best_reactive(ordered["reactive"], most)
+        best["reactive"] = min(ordered["reactive"], key=lambda each: _loss(each.result.totals))
     return {arm: [best[arm], *(each for each in found if each is not best[arm])] for arm, found in ordered.items()}
 
 
-def _best_reactive(runs: list[Run], most: float) -> Run:
-    within = [each for each in runs if each.result.totals.migrations <= most]
-    if not within:
-        return min(runs, key=lambda each: each.result.totals.migrations)
-    return min(within, key=lambda each: (each.result.totals.excess_messages, each.result.totals.migrations))
+def _loss(totals: Totals) -> tuple[float, int]:
+    return totals.excess_messages, totals.migrations

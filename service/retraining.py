@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote
 
-from service.client import ServiceClient
+from service.client import Access, ServiceClient
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -87,9 +87,9 @@ class _ClusterDoor:
         return _shown(self._retrainings.cancel(retraining_id))
 
 
-def service_door(url: str) -> AbstractContextManager[RetrainDoor]:
+def service_door(url: str, access: Access) -> AbstractContextManager[RetrainDoor]:
     """Return the door of a running service."""
-    return _ServiceDoor(url)
+    return _ServiceDoor(url, access=access)
 
 
 @contextmanager

@@ -8,10 +8,13 @@ from __future__ import annotations
 import asyncio
 import signal
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from plb_ray.errors import BadInputError
 from plb_ray.simulation.trace import read_trace
+from plb_ray.tracing import tracing_process
+from service.front import front_of
 from service.launch import control_actor, shard_processes
 from service.ports import claim_port
 
@@ -28,7 +31,15 @@ def serve(settings: Settings, console: Console) -> None:
         PlbError: a port in use, a state folder that another balancer uses, a shard that does not start, bad input.
     """
     claim_port(settings.http.host, settings.http.port, "the HTTP service")  # before anything slow is started
-    asyncio.run(_serve(settings, console))
+    settings = rooted(settings)
+    with tracing_process(settings.tracing, "serve"):  # shards that are started here record as this process does
+        asyncio.run(_serve(settings, console))
+
+
+def rooted(settings: Settings) -> Settings:
+    """Return settings whose folders are absolute: Ray's workers run in folders of their own, which end with Ray."""
+    tracing = replace(settings.tracing, folder=settings.tracing.folder.absolute())
+    return replace(settings, state_dir=settings.state_dir.absolute(), tracing=tracing)
 
 
 async def _serve(settings: Settings, console: Console) -> None:
@@ -38,13 +49,15 @@ async def _serve(settings: Settings, console: Console) -> None:
     from service.deployments import start_http, stop_http  # noqa: PLC0415
     from service.wiring import BalancerSpec, retrain_place  # noqa: PLC0415
 
-    stop = _stop_signal()
+    stop = asyncio.Event()
+    _set_on_signals(stop)
     async with AsyncExitStack() as held:
         with console.status("starting Ray"):
             object_store_bytes, job_server = settings.ray.object_store_mb * 1024 * 1024, settings.ray.job_server
             await asyncio.to_thread(
                 start_ray, settings.ray.address, settings.ray.num_cpus, object_store_bytes, job_server=job_server
             )
+        _set_on_signals(stop)  # again: Ray has set a handler of SIGTERM that aborts the process three seconds later
         held.push_async_callback(asyncio.to_thread, stop_ray)
         with console.status("starting shards and the control loop"):
             order_params = await asyncio.to_thread(import_history, settings)
@@ -52,9 +65,12 @@ async def _serve(settings: Settings, console: Console) -> None:
             await held.enter_async_context(control_actor(BalancerSpec(settings, shards, order_params=order_params)))
         with console.status("starting the HTTP service"):
             http, place = settings.http, retrain_place(settings)
-            url = await asyncio.to_thread(start_http, ACTOR_NAME, NAMESPACE, http.host, http.port, place)
+            front = front_of(settings)
+            url = await asyncio.to_thread(start_http, ACTOR_NAME, NAMESPACE, http.host, http.port, place, front)
         held.push_async_callback(asyncio.to_thread, stop_http)
         console.print(f"dashboard and API: {url}")
+        if settings.http.auth.mode != "off":
+            console.print("callers show a token; `plb token create --name NAME --role admin` makes one")
         console.print(f"queue: {settings.queue.target or settings.queue.listen} ({settings.queue.kind})")
         for shard in shards:
             console.print(f"  {shard.shard_id} at {shard.endpoint}")
@@ -101,9 +117,7 @@ def import_history(settings: Settings) -> tuple[str, ...]:
         store.close()
 
 
-def _stop_signal() -> asyncio.Event:
-    """Return an event that SIGINT or SIGTERM sets."""
-    stop = asyncio.Event()
+def _set_on_signals(stop: asyncio.Event) -> None:
+    """Let SIGINT and SIGTERM set an event."""
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    return stop

@@ -20,9 +20,13 @@ from optimizer.planner import CompositePlanner
 from plb_ray.clock import ScaledClock, WallClock, wall_time_s
 from plb_ray.cluster.retraining import RetrainPlace
 from plb_ray.control.feedback import Feedback
-from plb_ray.control.loop import ControlLoop, Parts, Surroundings
+from plb_ray.control.loop import ControlLoop
+from plb_ray.control.loop_meter import LoopMeter
 from plb_ray.control.migration_meter import MigrationMeter
+from plb_ray.control.parts import Parts, Surroundings
+from plb_ray.control.scribe import NotingKeeper, NotingProvider, Scribe
 from plb_ray.errors import NotReadyError
+from plb_ray.estimate.cost_keeper import CostKeeper
 from plb_ray.history.outcomes import OutcomeStore
 from plb_ray.history.store import HistoryLimits, HistoryStore
 from plb_ray.ingest.calendar_store import CalendarStore
@@ -38,15 +42,19 @@ from plb_ray.rpc.queue_control import QueueControlServicer
 from plb_ray.rpc.server import start_server
 from plb_ray.rpc.shard_client import ShardClient
 from plb_ray.simulation.scaled_queue import ScaledQueue
-from service.elastic import elastic, provider_of
+from plb_ray.tracing import tracing_process
+from service.elastic import advising, elastic, provider_of
 from service.logs import log_to
+from service.notify import TellingKeeper, watched
+from service.notify_send import Sender, targets_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     from plb_ray.clock import Clock
     from plb_ray.control.ports import ForecasterPool, Queue
+    from plb_ray.domain.notices import Notice
     from plb_ray.domain.samples import PushOutcome, SampleBatch
     from plb_ray.journal.journal import Journal
     from plb_ray.queues.embedded_provider import EmbeddedProvider
@@ -115,10 +123,14 @@ async def build_balancer(spec: BalancerSpec) -> Runtime:
     """
     settings = spec.settings
     async with AsyncExitStack() as held:
-        held.enter_context(log_to(settings.state_dir / "plb.log"))
+        held.enter_context(tracing_process(settings.tracing, "control"))
+        held.enter_context(log_to(settings.state_dir / "plb.log", settings.log))
         meter = MigrationMeter(wall_time_s)
         journal = await open_journal(settings.state_dir / "journal.sqlite", meter.note)
         held.push_async_callback(journal.close)
+        scribe = Scribe(journal.audit, wall_time_s)
+        held.push_async_callback(scribe.close)
+        meter.follow(scribe.migration_step)
         await held.enter_async_context(_pruned(journal, settings))
         history = open_history(settings)
         held.callback(history.close)
@@ -132,22 +144,34 @@ async def build_balancer(spec: BalancerSpec) -> Runtime:
         pool, lookback_s = forecaster_pool(settings, on_ray=spec.on_ray)
         held.push_async_callback(pool.close)
         events = CalendarStore(settings.state_dir)
-        feedback = forecast_feedback(settings)
+        notices = Sender(settings.notify)
+        held.push_async_callback(notices.close)
+        feedback = forecast_feedback(settings, notices.post, scribe)
         held.push_async_callback(feedback.close)
-        kept = (history, journal.decisions, clock, events, meter, feedback)
-        parts = Parts(queue, pool, CompositePlanner(), PlanVerifier(), *kept)
+        counts = LoopMeter(settings.metrics.top_order_params, notices.counts)
+        costs = CostKeeper(settings.state_dir / "costs.npz")
+        held.push_async_callback(costs.close)
+        kept = (history, journal.decisions, clock, events, meter, feedback, counts, journal.effects, scribe, costs)
+        ordered = (journal.orders, journal.plans, ModelRegistry(settings.state_dir / "networks", wall_time_s))
+        parts = Parts(queue, pool, CompositePlanner(), PlanVerifier(), *kept, *ordered)
         surroundings = Surroundings(
             queue_endpoint=endpoint,
             lookback_steps=lookback_s // settings.balancer.step_s,
             retrain_every_s=settings.forecast.retrain_every_s,
             min_history_steps=settings.forecast.min_history_steps,
             restarts=journal.takeovers,
+            speed=1.0 if spec.replay is None else spec.replay.speed,
         )
         loop = samples.loop = ControlLoop(parts, settings.balancer, surroundings)
         if settings.history.prometheus.url:
             await held.enter_async_context(_followed(settings, loop, clock))
         if provider is not None:
-            await held.enter_async_context(elastic(settings, loop, provider, clock))
+            keeper = await held.enter_async_context(elastic(settings, loop, NotingProvider(provider, scribe), clock))
+            loop.follow_fleet(keeper)
+        else:
+            loop.follow_fleet(advising(settings, loop))
+        if targets_of(settings.notify):
+            await held.enter_async_context(watched(loop, settings.notify, notices.post))
         return Runtime(loop, held.pop_all())
 
 
@@ -190,9 +214,10 @@ def open_history(settings: Settings) -> HistoryStore:
     return HistoryStore.open(settings.state_dir / "history", settings.balancer.step_s, limits)
 
 
-def forecast_feedback(settings: Settings) -> Feedback:
+def forecast_feedback(settings: Settings, post: Callable[[Notice], None], scribe: Scribe) -> Feedback:
     """Return what compares forecasts with what comes, and demotes the champions in the state folder's registry."""
-    keeper = ModelRegistry(settings.state_dir / "networks", wall_time_s)
+    registry = NotingKeeper(ModelRegistry(settings.state_dir / "networks", wall_time_s), scribe)
+    keeper = TellingKeeper(registry, post)
     return Feedback(store=OutcomeStore(settings.state_dir / "outcomes"), keeper=keeper)
 
 

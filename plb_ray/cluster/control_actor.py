@@ -12,13 +12,16 @@ import asyncio
 import logging
 import os
 import threading
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import GetTimeoutError, RayError, RayTaskError
 
 from plb_ray.cluster.runtime import NAMESPACE
-from plb_ray.errors import PlbError
+from plb_ray.context import going_along
+from plb_ray.errors import ControlUnavailableError, PlbError
+from plb_ray.tracing import SERVER, span
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine
@@ -70,8 +73,8 @@ class ControlHost:
         self._running = self._thread.submit(self._runtime.run())
         self._running.add_done_callback(_end_process_if_failed)
 
-    async def ask(self, method: str, *args: Any) -> Any:
-        """Call one method of the `Balancer` port.
+    async def ask(self, method: str, *args: Any, along: dict[str, str] | None = None) -> Any:
+        """Call one method of the `Balancer` port; `along` is what the work of whoever asks carries with it.
 
         Raises:
             Whatever the method raises; and, if the loop itself has died, what it died of.
@@ -79,7 +82,7 @@ class ControlHost:
         if self._running.done():
             self._running.result()
         call = getattr(self._runtime.balancer, method)
-        return await asyncio.wrap_future(self._thread.submit(call(*args)))
+        return await asyncio.wrap_future(self._thread.submit(_going_along(along, method, call(*args))))
 
     async def close(self) -> None:
         """Stop ticking and release the parts."""
@@ -104,6 +107,13 @@ def _host_at_last(build: Callable[[], Awaitable[BalancerRuntime]]) -> ControlHos
             threading.Event().wait(RETRY_BUILD_S)
 
 
+async def _going_along(along: dict[str, str] | None, method: str, answer: Awaitable[T]) -> T:
+    """Answer as a part of the work of whoever asks."""
+    traced = along is not None and "traceparent" in along
+    with going_along(along), span(f"control {method}", SERVER) if traced else nullcontext():
+        return await answer
+
+
 async def _awaited(build: Callable[[], Awaitable[BalancerRuntime]]) -> BalancerRuntime:
     return await build()
 
@@ -122,9 +132,9 @@ class _ControlActor:
         except PlbError as error:  # kept, so that the caller gets it as it is and not as "the actor died"
             self._failure = error
 
-    async def ask(self, method: str, *args: Any) -> Any:
+    async def ask(self, method: str, *args: Any, along: dict[str, str] | None = None) -> Any:
         """See `ControlHost.ask`. Raises what the start failed with, if it did."""
-        return await self._started().ask(method, *args)
+        return await self._started().ask(method, *args, along=along)
 
     async def pid(self) -> int:
         """Return the process id, for those who want to kill it. Raises what the start failed with, if it did."""
@@ -161,12 +171,17 @@ def start_control_actor(build: Callable[[], Awaitable[BalancerRuntime]], timeout
 
     Raises:
         PlbError: what the start failed with.
+        ControlUnavailableError: it took too long.
         ray.exceptions.RayError: the actor could not be created.
     """
     actor = ray.remote(num_cpus=0, max_restarts=-1, max_concurrency=64)(_ControlActor)
     handle = actor.options(name=ACTOR_NAME, namespace=NAMESPACE).remote(build)
     try:
         ray.get(handle.pid.remote(), timeout=timeout_s)
+    except GetTimeoutError:
+        ray.kill(handle)
+        why = f"the control loop did not start within {timeout_s:g} s; is the machine busy or short of memory? Try again"
+        raise ControlUnavailableError(why) from None
     except RayTaskError as error:
         ray.kill(handle)
         if isinstance(error.cause, PlbError):

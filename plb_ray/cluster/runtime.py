@@ -26,6 +26,7 @@ CURRENT_CLUSTER = "ray_current_cluster"
 ENVIRONMENT = {
     "RAY_worker_niceness": "0",  # Ray gives its workers 15; a tick would then wait behind everything else on a busy machine
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",  # else Ray warns about a change to come that does not concern us
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # else Serve kills a proxy that a busy machine has not started after 5 s
     "RAY_USAGE_STATS_ENABLED": "0",
 }
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plb_ray.control.views import CostView
+from plb_ray.control.record_port import CostView
 from plb_ray.domain.load import ResourceVector
 
 if TYPE_CHECKING:

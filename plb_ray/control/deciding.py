@@ -9,24 +9,32 @@ alone, and the ruling says so.
 
 When a move is sent: at once if its source is over now, or will be before a migration and two ticks are over. Otherwise it
 waits for the quietest step before that time, is planned anew each tick, and is sent when that step is here.
+
+What a plan is for is said in `plb_ray.control.aims`. A plan that people have approved is carried out by the same rules, but
+for those that weigh whether it is worth it: that, they have decided.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from plb_ray.control.admitting import Budgets, Rooms
+from plb_ray.control.aims import LEAD_TICKS, aim_of, breaks, highest, in_sight_of, uneven
 from plb_ray.control.guard import usable
-from plb_ray.control.stating import course_of, plan_problem
+from plb_ray.control.hedging import hedged, hedges, prepared_s
+from plb_ray.control.stating import course_of, plan_problem, rules_of
 from plb_ray.control.views import Admission, AdmittedMove, Basis, Mode
 from plb_ray.domain.plan import Plan, PlanStatus, Termination
 
 if TYPE_CHECKING:
+    from collections.abc import Collection, Sequence
+
     from numpy.typing import NDArray
 
+    from plb_ray.control.aims import Aim
     from plb_ray.control.damping import Memory
     from plb_ray.control.orders import Orders
     from plb_ray.control.ports import PlanChecker, Planner
@@ -36,8 +44,8 @@ if TYPE_CHECKING:
     from plb_ray.domain.plan import Move, PlanProblem
     from plb_ray.settings import BalancerSettings
 
-LEAD_TICKS = 2
-"""Ticks before its source is over that a move is sent at the latest, besides what a migration takes."""
+EQUAL_OVERLOAD = 1e-6
+"""Shares of a shard by which two plans' overload may differ and yet be called as good."""
 
 NOT_NEEDED = Plan(PlanStatus.NOT_NEEDED, Termination.PROVEN, (), 0.0, 0.0, 0, 0, 0.0, 0.0, 0.0, (), 0.0)
 
@@ -51,12 +59,14 @@ class Ruling:
         faults: what the checker found wrong with the plan; not empty = nothing is sent.
         basis: what it was decided on.
         notes: what the operator should know, in sentences.
+        course: the load that was planned on.
     """
 
     plan: Plan
     moves: tuple[AdmittedMove, ...]
     faults: tuple[str, ...]
     basis: Basis
+    course: Course
     notes: tuple[str, ...] = ()
 
     @property
@@ -73,42 +83,98 @@ class Decider:
         self._checker = checker
         self._settings = settings
 
-    def decide(self, situation: Situation, orders: Orders, memory: Memory) -> tuple[Ruling, Memory]:
+    def decide(
+        self, situation: Situation, orders: Orders, memory: Memory, waiting: Sequence[Move] = ()
+    ) -> tuple[Ruling, Memory]:
         """Return the ruling, and the memory for the next tick.
 
         Args:
             situation: as it is now.
             orders: of the operator.
             memory: from the tick before; `Memory()` at the beginning.
+            waiting: the moves of the plan that waits for approval; it stays the plan while it does as much as a new one.
         """
         memory = memory.at(situation.at_s)
         memory = replace(memory, guard=memory.guard.scored(situation))
         estimate, notes = _trusted(situation, memory)
         basis = Basis.MEASURED if estimate is None else Basis.FORECAST
-        course = course_of(situation, estimate)
-        problem, plan, faults = self._planned(course, orders, memory)
+        course = in_sight_of(course_of(situation, self._counted(estimate)), orders.mode)
+        problem, plan, faults = self._planned(course, orders, memory, waiting)
         moves = tuple(self._admitted(course, problem, plan, faults, orders, memory))
-        ruling = Ruling(plan, moves, faults, basis, notes)
+        ruling = Ruling(plan, moves, faults, basis, course, (*notes, *_said_of(orders)))
         memory = replace(memory, guard=memory.guard.noted(situation))
         return ruling, memory.with_sent(ruling.sent, situation.at_s)
 
-    def _planned(self, course: Course, orders: Orders, memory: Memory) -> tuple[PlanProblem | None, Plan, tuple[str, ...]]:
+    def carry_out(
+        self, situation: Situation, orders: Orders, memory: Memory, moves: Sequence[Move]
+    ) -> tuple[Ruling, Memory]:
+        """Return the ruling on moves that people have approved, held against the situation as it is now.
+
+        They are checked whole; moves that do not fit into this tick's budgets, or whose turn has not come, are not sent yet.
+        Neither the cooldown nor what the plan is worth counts.
+        """
+        memory = memory.at(situation.at_s)
+        estimate, notes = _trusted(situation, memory)
+        basis = Basis.MEASURED if estimate is None else Basis.FORECAST
+        course = course_of(situation, self._counted(estimate))
+        problem = self._problem(course, orders, ())
+        problem = replace(problem, budget=replace(problem.budget, moves=len(moves)))
+        plan = self._planner.restated(problem, moves)
+        faults = self._checker.check(problem, plan)
+        if faults:
+            refused = tuple(AdmittedMove(move, Admission.PLAN_REFUSED) for move in plan.moves)
+            return Ruling(replace(plan, status=PlanStatus.REFUSED), refused, faults, basis, course, notes), memory
+        ruling = Ruling(plan, tuple(self._each(course, plan, memory, at_once=True)), (), basis, course, notes)
+        return ruling, memory.with_sent(ruling.sent, situation.at_s)
+
+    def _planned(
+        self, course: Course, orders: Orders, memory: Memory, waiting: Sequence[Move]
+    ) -> tuple[PlanProblem | None, Plan, tuple[str, ...]]:
         """Return problem, plan and the faults found in it; no problem where there is nothing to do."""
-        if orders.paused or not course.situation.order_params or not self._needed(course, orders):
+        if orders.paused or not course.situation.order_params:
             return None, NOT_NEEDED, ()
         staying = memory.cooling(course.situation.at_s, self._settings.damping.cooldown_s)
-        estimate = course.situation.estimate
-        problem = plan_problem(course, orders, staying, self._settings, estimate.level if estimate else 0.5)
-        plan = self._planner.plan(problem)
+        needed = self._needed(course, orders, staying)
+        if not needed and not hedges(course, orders):
+            return None, NOT_NEEDED, ()
+        problem = self._problem(course, orders, staying)
+        prepared = self._prepared(course, problem, orders)
+        if not needed and prepared is None:
+            return None, NOT_NEEDED, ()
+        plan = self._planner.plan(problem) if needed else prepared or NOT_NEEDED
+        plan = plan if prepared is None or _worse(prepared, plan) or _same(prepared, plan) else prepared
+        plan = self._as_good(problem, waiting, plan) or plan
         faults = self._checker.check(problem, plan)
         return problem, replace(plan, status=PlanStatus.REFUSED) if faults else plan, faults
 
-    def _needed(self, course: Course, orders: Orders) -> bool:
-        """Return whether a shard is or will be over the headroom, or a rule may be broken."""
-        ruled = (
-            orders.draining or orders.forbidden or orders.spread_groups or any(s.draining for s in course.situation.shards)
-        )
-        return bool(ruled) or bool((course.shares > self._settings.headroom).any())
+    def _prepared(self, course: Course, problem: PlanProblem, orders: Orders) -> Plan | None:
+        """Return the plan that prepares for what came before, and relieves what is over now; None if it has no moves."""
+        moves = hedged(course, problem, self._settings) if hedges(course, orders) else ()
+        return self._planner.restated(problem, moves) if moves else None
+
+    def _problem(self, course: Course, orders: Orders, staying: Collection[str]) -> PlanProblem:
+        estimate = course.situation.estimate
+        level = estimate.level if estimate and self._settings.margin.planned == "quantile" else None
+        return plan_problem(course, orders, staying, self._settings, level)
+
+    def _counted(self, estimate: LoadEstimate | None) -> LoadEstimate | None:
+        """Return the estimate with what moves are planned on as its target: two margins on top of each other cost moves."""
+        if estimate is None or self._settings.margin.planned == "quantile":
+            return estimate
+        return replace(estimate, target=estimate.expected)
+
+    def _as_good(self, problem: PlanProblem, waiting: Sequence[Move], plan: Plan) -> Plan | None:
+        """Return the plan that waits for approval, if it still holds and does as much: people should not see it change."""
+        if not waiting or not plan.moves:
+            return None
+        old = self._planner.restated(problem, waiting)
+        return None if _worse(old, plan) or self._checker.check(problem, old) else old
+
+    def _needed(self, course: Course, orders: Orders, staying: Collection[str]) -> bool:
+        """Return whether a shard is or will be over the headroom, a rule is broken, or the load is to be evened out."""
+        if bool((course.shares > self._settings.headroom).any()) or uneven(course, aim_of(course, orders)):
+            return True
+        return breaks(rules_of(course, orders, staying), course.heading)
 
     # ---- admission
 
@@ -125,22 +191,26 @@ class Decider:
         if problem is None or not plan.moves:
             return []
         whole = _whole_plan(faults, orders)
-        if whole is None and not self._worth(course, problem, plan):
+        if whole in (None, Admission.AWAITS_APPROVAL) and not self._worth(course, problem, plan, aim_of(course, orders)):
             whole = Admission.NOT_WORTH_IT
         if whole is not None:
             return [AdmittedMove(move, whole) for move in plan.moves]
-        rooms = _Rooms(course, self._settings.headroom)
-        budgets = _Budgets(self._settings, memory)
-        first_wave = min(move.wave for move in plan.moves)
+        return self._each(course, plan, memory, at_once=orders.mode is Mode.RELIEF)
+
+    def _each(self, course: Course, plan: Plan, memory: Memory, *, at_once: bool) -> list[AdmittedMove]:
+        """Return each move with what becomes of it; `at_once`: none waits for a quieter time."""
+        rooms = Rooms(course, self._settings.headroom)
+        budgets = Budgets(self._settings, memory)
+        first_wave = min((move.wave for move in plan.moves), default=1)
         result = []
         for move in plan.moves:
-            until_s = self._due_s(course, move)
+            until_s = None if at_once else self._due_s(course, move)
             admission = self._one(move, until_s, rooms, budgets, waits=move.wave > first_wave)
             result.append(AdmittedMove(move, admission, until_s if admission is Admission.DEFERRED else None))
         return result
 
     @staticmethod
-    def _one(move: Move, until_s: float | None, rooms: _Rooms, budgets: _Budgets, *, waits: bool) -> Admission:
+    def _one(move: Move, until_s: float | None, rooms: Rooms, budgets: Budgets, *, waits: bool) -> Admission:
         if waits:
             return Admission.WAITS_FOR_WAVE
         if until_s is not None:
@@ -152,13 +222,17 @@ class Decider:
         budgets.spend(move)
         return Admission.ADMITTED
 
-    def _worth(self, course: Course, problem: PlanProblem, plan: Plan) -> bool:
+    def _worth(self, course: Course, problem: PlanProblem, plan: Plan, aim: Aim) -> bool:
         """Return whether the plan takes away at least what its moves cost; ending a broken rule always does."""
         if plan.broken_after < plan.broken_before:
             return True
-        after = course.when_on(_after(problem, plan))
-        gained_s = course.over_s(self._settings.headroom) - after.over_s(self._settings.headroom)
-        return gained_s >= self._settings.damping.move_cost_s * len(plan.moves)
+        if aim.evens and highest(course) - plan.max_utilisation >= aim.band:
+            return True
+        after, experience = course.when_on(_after(problem, plan)), course.situation.experience
+        gained_s = course.over_at_s(self._settings.headroom) - after.over_at_s(self._settings.headroom)  # (T,)
+        counted_s = float(gained_s[0]) + experience.ratio * float(gained_s[1:].sum())  # what is measured is no promise
+        counted_s += prepared_s(course, after.heading, self._settings.headroom)
+        return counted_s >= max(self._settings.damping.move_cost_s, experience.move_cost_s) * len(plan.moves)
 
     def _due_s(self, course: Course, move: Move) -> float | None:
         """Return when a move is to be sent; None for now."""
@@ -179,75 +253,37 @@ class Decider:
         return float(course.starts_s[quietest]) if quietest > 0 and course.starts_s[quietest] > situation.at_s else None
 
 
-class _Rooms:
-    """How full each shard is by what was measured; taking keeps count."""
-
-    def __init__(self, course: Course, headroom: float) -> None:
-        situation = course.situation
-        self._headroom = headroom
-        self._row = {name: row for row, name in enumerate(situation.order_params)}
-        self._column = {shard.shard_id: at for at, shard in enumerate(situation.shards)}
-        self._measured, self._capacity = situation.measured, situation.capacity
-        self._shares = course.shares[:, 0].copy()  # (S, R)
-
-    def take(self, move: Move) -> bool:
-        """Return whether a move leaves its destination within the headroom, or both shards less over it; then count it."""
-        pair = [self._column[move.source], self._column[move.destination]]
-        load = self._measured[self._row[move.order_param]] / self._capacity[pair]  # (2, R)
-        before = self._shares[pair]
-        after = before + load * np.array([[-1.0], [1.0]])
-        fits = (after[1] <= np.maximum(self._headroom, before[1])).all()
-        if not fits and self._over(after) >= self._over(before):
-            return False
-        self._shares[pair] = after
-        return True
-
-    def _over(self, shares: NDArray[np.float64]) -> float:
-        return float(np.maximum(0.0, shares - self._headroom).sum())
-
-
-class _Budgets:
-    """How many moves may still be sent."""
-
-    def __init__(self, settings: BalancerSettings, memory: Memory) -> None:
-        self._tick = settings.budget_moves
-        self._hour = settings.damping.moves_per_hour - len(memory.sent_s)
-        self._of_shard = settings.damping.moves_per_shard
-        self._touched: Counter[str] = Counter()
-
-    def refusal(self, move: Move) -> Admission | None:
-        """Return which budget forbids a move, if one does."""
-        if self._tick <= 0:
-            return Admission.TICK_BUDGET
-        if self._hour <= 0:
-            return Admission.HOUR_BUDGET
-        if max(self._touched[move.source], self._touched[move.destination]) >= self._of_shard:
-            return Admission.SHARD_BUDGET
-        return None
-
-    def spend(self, move: Move) -> None:
-        """Count a move that is sent."""
-        self._tick -= 1
-        self._hour -= 1
-        self._touched.update((move.source, move.destination))
-
-
 def _trusted(situation: Situation, memory: Memory) -> tuple[LoadEstimate | None, tuple[str, ...]]:
     """Return the estimate if it may be planned on, and what is to be said of it."""
     if situation.estimate is None:
         return None, ()
     if not usable(situation):
         return None, ("the forecast is stale or unsound; decided on what was measured",)
+    if situation.distrust:
+        return None, (f"{situation.distrust}; decided on what was measured",)
     if not memory.guard.trusted:
         return None, ("the forecast has not held lately, or not been tried yet; decided on what was measured",)
     return situation.estimate, ()
+
+
+def _worse(one: Plan, other: Plan) -> bool:
+    return (one.broken_after, one.overload_after) > (other.broken_after, other.overload_after + EQUAL_OVERLOAD)
+
+
+def _same(one: Plan, other: Plan) -> bool:
+    """Return whether two plans make the same moves; then the reasons of the planner say more."""
+    return {(m.order_param, m.destination) for m in one.moves} == {(m.order_param, m.destination) for m in other.moves}
+
+
+def _said_of(orders: Orders) -> tuple[str, ...]:
+    return ("the balancer is paused: nothing is planned until it is resumed",) if orders.paused else ()
 
 
 def _whole_plan(faults: tuple[str, ...], orders: Orders) -> Admission | None:
     """Return what holds for all moves of a plan, if something does."""
     if faults:
         return Admission.PLAN_REFUSED
-    if orders.mode is not Mode.PREDICTIVE:
+    if not orders.mode.acts:
         return Admission.MODE_FORBIDS
     return Admission.AWAITS_APPROVAL if orders.approval else None
 

@@ -33,12 +33,13 @@ import numpy as np
 
 from plb_ray.control.common_errors import CommonErrors
 from plb_ray.control.daily_tallies import DailyTallies, day_of
-from plb_ray.control.forecast_quality import BASELINE, CHAMPION, VerdictRule, tally, verdict
+from plb_ray.control.forecast_quality import BASELINE, CHAMPION, VerdictRule, coverage, tally, verdict
 from plb_ray.control.joint_errors import JointErrors
 from plb_ray.control.outcome_writer import OutcomeWriter, WriterParams
 from plb_ray.control.pairing import busiest, kept_steps, outcomes_of
+from plb_ray.domain.outcomes import Distance, OrderParamOutcomes
 from plb_ray.errors import BadInputError
-from plb_ray.history.outcomes import DAY_S
+from plb_ray.history.outcomes import DAY_S, KEPT_LEVELS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -144,6 +145,18 @@ class Feedback:
             for forecaster in (CHAMPION, BASELINE)
         )
         return tuple(quality for quality in found if quality is not None)
+
+    async def outcomes(self, order_param: str, horizon: str, since_s: int, distance: Distance) -> OrderParamOutcomes:
+        """Return what was foreseen of one order param since a time, so far ahead, and what came.
+
+        Only the followed order params are compared, and without a store nothing is kept.
+        """
+        found = () if self._writer is None else await self._writer.of_order_param(order_param, horizon, since_s)
+        chosen = min if distance is Distance.NEXT else max
+        ahead_s = chosen((each.ahead_s for each in found), default=0)
+        items = tuple(each for each in found if each.ahead_s == ahead_s)
+        within_80, within_95 = coverage(np.array([each.pit for each in items])) or (None, None)
+        return OrderParamOutcomes(order_param, horizon, KEPT_LEVELS, items, within_80, within_95)
 
     @property
     def correlation(self) -> float:

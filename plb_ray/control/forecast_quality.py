@@ -171,6 +171,13 @@ def tally(pairs: Pairs, since_s: int, until_s: int) -> Tally | None:
     )
 
 
+def coverage(pit: NDArray[np.float64]) -> tuple[float, float] | None:
+    """Return the shares of (N, 2) levels within the intervals of 80 % and 95 %; None if there are none."""
+    if not pit.size:
+        return None
+    return float(_inside(pit, *INTERVAL_80).mean()), float(_inside(pit, *INTERVAL_95).mean())
+
+
 def pit_bounds(
     observed: NDArray[np.float64], quantiles: NDArray[np.floating], levels: Sequence[float], step_s: int
 ) -> NDArray[np.float64]:

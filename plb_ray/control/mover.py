@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("plb.control")
 
 
+def migration_id_of(decision_number: int, order_param: str) -> str:
+    """Return the id of the migration that carries a decision's move out."""
+    return f"{decision_number}-{order_param}"
+
+
 class Mover:
     """Use from one event loop.
 
@@ -49,7 +54,7 @@ class Mover:
 
     def send(self, move: Move, decision_number: int) -> None:
         """Start a move. The request id names the decision, so sending it again joins the same migration."""
-        request_id = f"{decision_number}-{move.order_param}"
+        request_id = migration_id_of(decision_number, move.order_param)
         request = MigrationRequest(request_id, move.order_param, move.source, move.destination, move.reason)
         self.on_their_way[move.order_param] = move.destination
         task = self._waiting[move.order_param] = asyncio.create_task(self._migrate(request))

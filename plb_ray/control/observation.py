@@ -86,7 +86,7 @@ class Observer:
             raise ShardUnavailableError(shard_id, "its endpoint", why)
         self._note_rates(snapshot)
         served = self._learn(shards, snapshot)
-        history = placed_on(shards, mapping, self._history.window(self._lookback_steps))
+        history = placed_on(shards, mapping, self._history.view(self._lookback_steps))
         owner = owner_index(history.order_params, mapping, shards)
         arriving = self.cost.load(history.order_params, last_rates(history))
         past = self._with_past(snapshot.at_s, shards, per_shard(arriving, owner, len(shards)))
@@ -125,7 +125,8 @@ def placed_on(shards: tuple[Shard, ...], mapping: Mapping, history: RateHistory)
     """Return the history of what lives on these shards; a shard that has never been reached holds what cannot be planned."""
     known = {shard.shard_id for shard in shards}
     placements = mapping.placements
-    return history.rows(tuple(n for n in history.order_params if n in placements and placements[n].owner in known))
+    placed = tuple(n for n in history.order_params if n in placements and placements[n].owner in known)
+    return history if len(placed) == len(history.order_params) else history.rows(placed)
 
 
 def last_rates(history: RateHistory) -> NDArray[np.float64]:

@@ -18,6 +18,7 @@ from plb_ray.history.outcomes import DAY_S
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from plb_ray.domain.outcomes import ForecastOutcome
     from plb_ray.history.outcomes import Outcomes, OutcomeStore
 
 LOG = logging.getLogger("plb.feedback")
@@ -60,6 +61,7 @@ class OutcomeWriter:
         self._store = store
         self._params = params
         self._waiting: list[Outcomes] = []
+        self._under_way: list[Outcomes] = []  # to the disk
         self._rows = 0
         self._maintained_day = -1
         self._writing: asyncio.Task[None] | None = None
@@ -71,6 +73,25 @@ class OutcomeWriter:
         """
         found = await self._try("reading", _read, self._store, since_s, baseline_sources)
         return found or (DailyTallies(), {})
+
+    async def of_order_param(self, order_param: str, horizon: str, since_s: int) -> tuple[ForecastOutcome, ...]:
+        """Return the outcomes of one order param since a time, ordered by their ends, those that wait included.
+
+        If reading fails there is what waits.
+        """
+        memory = [each for each in (*self._under_way, *self._waiting) if each.horizon == horizon and each.end_s >= since_s]
+        waiting = [each.of(order_param) for each in memory]
+        stored = await self._stored(order_param, horizon, since_s)
+        found = {(each.cutoff_s, each.ahead_s): each for each in (*stored, *waiting) if each is not None}
+        return tuple(sorted(found.values(), key=lambda each: (each.end_s, each.ahead_s)))
+
+    async def _stored(self, order_param: str, horizon: str, since_s: int) -> list[ForecastOutcome]:
+        """Read them; that this succeeds does not take back what is told of writing."""
+        try:
+            return await asyncio.to_thread(self._store.of_order_param, order_param, horizon, since_s)
+        except Exception as error:  # noqa: BLE001 - see the module
+            self._failed("reading failed", error)
+            return []
 
     def add(self, outcomes: Outcomes) -> None:
         """Take outcomes to be written later."""
@@ -101,14 +122,15 @@ class OutcomeWriter:
 
     async def _write(self, at_s: int) -> None:
         await self._try("writing", self._store.append, self._taken())
+        self._under_way = []
         day = at_s // DAY_S
         if day != self._maintained_day and not self.error:
             self._maintained_day = day
             await self._try("tidying up", self._store.maintain, int(at_s - self._params.keep_s))
 
     def _taken(self) -> list[Outcomes]:
-        taken, self._waiting, self._rows = self._waiting, [], 0
-        return taken
+        self._under_way, self._waiting, self._rows = self._waiting, [], 0
+        return self._under_way
 
     async def _try(self, what: str, act: Callable[..., T], *args: Any) -> T | None:
         """Do something in a thread; whatever the storage raises is told."""

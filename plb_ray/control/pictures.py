@@ -37,6 +37,7 @@ def shard_views(
     estimate: LoadEstimate | None,
     owner: NDArray[np.int64],
     headroom: float,
+    draining: frozenset[str] = frozenset(),
 ) -> tuple[ShardView, ...]:
     """Return one view per shard.
 
@@ -50,6 +51,7 @@ def shard_views(
         estimate: the load to come, or None before the first forecast; its rows are those of `arriving`.
         owner: (K,) index of the shard that owns each order param.
         headroom: usable share of capacity.
+        draining: ids of the shards that the operator drains, beside those that say so themselves.
     """
     capacity = capacities(shards)
     now = per_shard(arriving, owner, len(shards)) / capacity  # (S, R)
@@ -77,6 +79,7 @@ def shard_views(
                 bands=band,
                 congestion_at_s=_congestion_at_s(band, headroom),
                 error=snapshot.missing.get(shard.shard_id, ""),
+                draining=shard.draining or shard.shard_id in draining,
             )
         )
     return tuple(views)

@@ -6,17 +6,20 @@ All calls are async because every real implementation crosses a process border.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Callable
+    from collections.abc import AsyncGenerator, Callable, Collection, Sequence
     from pathlib import Path
 
+    from plb_ray.control.auto_mode import ChampionStanding
+    from plb_ray.domain.audit import AuditEntry, AuditQuery, DecisionQuery
+    from plb_ray.domain.effects import EffectQuery, MoveEffect
     from plb_ray.domain.events import CalendarChange, Event, EventCalendar
     from plb_ray.domain.load import LoadSnapshot, Shard
     from plb_ray.domain.mapping import Mapping
     from plb_ray.domain.migration import MigrationRecord, MigrationRequest
-    from plb_ray.domain.plan import Plan, PlanProblem
+    from plb_ray.domain.plan import Move, Plan, PlanProblem
     from plb_ray.domain.rates import Forecast, Horizon, RateHistory
 
 
@@ -150,6 +153,13 @@ class Planner(Protocol):
     """Load estimate and mapping in, plan out. Pure, synchronous, CPU-bound; called off the event loop."""
 
     def plan(self, problem: PlanProblem) -> Plan: ...
+    def restated(self, problem: PlanProblem, moves: Sequence[Move]) -> Plan:
+        """Return the plan of just these moves in a problem that they may not have been made for, with what they do there.
+
+        Waves are made anew, reasons are kept. What is wrong with the moves is for the checker to find: those that cannot be
+        meant in this problem are returned as they are.
+        """
+        ...
 
 
 class PlanChecker(Protocol):
@@ -185,14 +195,94 @@ class DecisionLog(Protocol):
         """Return how many decisions there are; the next number."""
         ...
 
+    async def find(self, query: DecisionQuery) -> tuple[dict[str, Any], ...]:
+        """Return a page of decisions as they were appended, newest first."""
+        ...
+
+    async def get(self, number: int) -> dict[str, Any] | None:
+        """Return one decision; None if there is none, or it was pruned."""
+        ...
+
+
+class EffectLog(Protocol):
+    """Durable record of what moves promised and what came of them. `put` returns when it is synced."""
+
+    async def put(self, changed: Sequence[MoveEffect]) -> None:
+        """Store effects, in place of those of the same migrations."""
+        ...
+
+    async def pending(self) -> tuple[MoveEffect, ...]:
+        """Return those whose horizon is not over, in the order of sending."""
+        ...
+
+    async def find(self, query: EffectQuery) -> tuple[MoveEffect, ...]:
+        """Return a page of them, newest first."""
+        ...
+
+
+class AuditLog(Protocol):
+    """Durable record of who did what; entries are only ever added. `append` returns when it is synced."""
+
+    async def append(self, entries: Sequence[AuditEntry]) -> None:
+        """Keep entries, in their order; each gets its number."""
+        ...
+
+    async def find(self, query: AuditQuery) -> tuple[AuditEntry, ...]:
+        """Return a page of entries."""
+        ...
+
+
+class Champions(Protocol):
+    """Who serves the horizons. Synchronous and looks at the disk; called off the event loop."""
+
+    def standing(self, horizon: str) -> ChampionStanding:
+        """Return who serves a horizon now, whoever has changed it."""
+        ...
+
+
+class OrdersStore(Protocol):
+    """The standing orders as one JSON document, durable. `write` returns when it is synced."""
+
+    async def read(self) -> dict[str, Any] | None:
+        """Return what was written last; None if nothing ever was."""
+        ...
+
+    async def write(self, document: dict[str, Any]) -> None: ...
+
+
+class PlanStore(Protocol):
+    """Plans that wait for people, and ended ones: a JSON document each, durable. Calls return when it is synced."""
+
+    async def add(self, state: str, at_s: float, document: dict[str, Any]) -> int:
+        """Keep a new plan and return its number; numbers only grow."""
+        ...
+
+    async def put(self, number: int, state: str, at_s: float, document: dict[str, Any]) -> None:
+        """Keep a plan in place of the one with its number."""
+        ...
+
+    async def get(self, number: int) -> dict[str, Any] | None:
+        """Return one plan; None if there is none, or it was pruned."""
+        ...
+
+    async def find(self, states: Collection[str], limit: int, offset: int) -> tuple[tuple[int, dict[str, Any]], ...]:
+        """Return a page of plans with their numbers, newest first, in these states; none named: in any."""
+        ...
+
 
 @dataclass(frozen=True)
 class ProvidedShard:
-    """A shard that a provider started and may remove. `draining`: it takes nothing and is to leave."""
+    """A shard that a provider started and may remove.
+
+    Attributes:
+        draining: it takes nothing and is to leave.
+        starting: it has not joined the queue yet.
+    """
 
     shard_id: str
     shard_type: str
     draining: bool = False
+    starting: bool = False
 
 
 class ShardProvider(Protocol):

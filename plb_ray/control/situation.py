@@ -5,11 +5,12 @@ Axes: K order params, S shards, T coming steps, R resources.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from plb_ray.domain.effects import Experience
 from plb_ray.domain.load import RESOURCES
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from plb_ray.control.hedging import PastLoads
     from plb_ray.domain.load import LoadEstimate, Shard
 
 
@@ -35,6 +37,9 @@ class Situation:
         estimate: (K, T, R) load to come, rows as `order_params`; None while nothing can be foreseen.
         moving: destination of each order param on its way; it still counts on `owner`.
         lead_s: how long a migration takes, from its order to its end: the 95th percentile of those measured.
+        distrust: why the forecast may not be planned on though it is sound; empty if it may.
+        experience: what earlier moves teach of how far promises hold.
+        past: what came together before, to prepare for; None: decide without.
     """
 
     at_s: float
@@ -47,12 +52,21 @@ class Situation:
     estimate: LoadEstimate | None
     moving: Mapping[str, str] = field(default_factory=dict)
     lead_s: float = 0.0
+    distrust: str = ""
+    experience: Experience = field(default_factory=Experience)
+    past: PastLoads | None = None
 
     @property
     def capacity(self) -> NDArray[np.float64]:
         """(S, R), infinite where a shard states no limit."""
         stated = np.array([shard.capacity.array() for shard in self.shards]).reshape(-1, len(RESOURCES))
         return np.where(np.isfinite(stated) & (stated > 0), stated, np.inf)
+
+    def with_owners(self, owners: Mapping[str, str]) -> Situation:
+        """Return the situation with order params on these shards; those that are not named stay."""
+        position = {shard.shard_id: index for index, shard in enumerate(self.shards)}
+        owner = [position.get(owners.get(name, ""), at) for name, at in zip(self.order_params, self.owner, strict=True)]
+        return replace(self, owner=np.array(owner, dtype=np.int64))
 
     def heading(self) -> NDArray[np.int64]:
         """Return (K,) the shard that each order param is on its way to; its owner if it is on none, or nobody knows it."""

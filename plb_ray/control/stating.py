@@ -2,7 +2,7 @@
 
 steps    now, as measured; then those of the estimate, if it is trusted: the plan fits the peak over all of them
 limits   a shard above the headroom at any step is relieved to `inner_margin` below it; any other one may be filled up to
-         there, and is left alone where it is between the two: the dead band
+         there, and is left alone where it is between the two: the dead band. In mode relief: to the headroom
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from plb_ray.control.aims import aim_of
+from plb_ray.control.views import Mode
 from plb_ray.domain.load import RESOURCE_WORDS, RESOURCES
 from plb_ray.domain.plan import NOWHERE, PlacementRules, PlanBudget, PlanProblem, PlanWords
 from plb_ray.domain.sums import per_shard
@@ -70,9 +72,9 @@ class Course:
         owner = np.where(moved, shard_of, self.situation.owner)
         return replace(self, situation=replace(self.situation, owner=owner), heading=shard_of)
 
-    def over_s(self, limit: float) -> float:
-        """Return the overload above a share of capacity: seconds of a whole shard, the worst resource of each step."""
-        return float((np.maximum(0.0, self.shares - limit).max(axis=2) * self.lengths_s).sum())
+    def over_at_s(self, limit: float) -> NDArray[np.float64]:
+        """Return (T,) the overload above a share of capacity: seconds of a whole shard, the worst resource of each step."""
+        return np.asarray((np.maximum(0.0, self.shares - limit).max(axis=2) * self.lengths_s).sum(axis=0))
 
 
 def course_of(situation: Situation, estimate: LoadEstimate | None) -> Course:
@@ -89,7 +91,7 @@ def course_of(situation: Situation, estimate: LoadEstimate | None) -> Course:
 
 
 def plan_problem(
-    course: Course, orders: Orders, staying: Collection[str], settings: BalancerSettings, level: float
+    course: Course, orders: Orders, staying: Collection[str], settings: BalancerSettings, level: float | None
 ) -> PlanProblem:
     """Return the problem of this tick.
 
@@ -101,9 +103,9 @@ def plan_problem(
         orders: of the operator.
         staying: order params that may not be moved now, beside those on their way and those pinned.
         settings: headroom, dead band and budgets.
-        level: quantile level that the foreseen load stands for, for the words.
+        level: quantile level that the foreseen load stands for, for the words; None: its mean.
     """
-    situation = course.situation
+    situation, aim = course.situation, aim_of(course, orders)
     capacity = situation.capacity
     return PlanProblem(
         order_params=situation.order_params,
@@ -111,33 +113,44 @@ def plan_problem(
         resources=RESOURCES,
         load=course.load,
         capacity=capacity,
-        headroom=limits(course, settings),
+        headroom=limits(course, settings, orders.mode),
         current=course.heading,
         move_cost=np.ones(len(situation.order_params)),
-        rules=_rules(course, orders, staying),
+        rules=rules_of(course, orders, staying),
         overload_weight=np.where(np.isfinite(capacity), 1 / capacity, 1.0),
         in_flight=course.held,
+        mode=aim.mode,
+        focus=aim.focus,
+        band=aim.band,
         budget=PlanBudget(wall_s=settings.solver_budget_s, moves=settings.budget_moves),
         words=_words(course, level),
     )
 
 
-def limits(course: Course, settings: BalancerSettings) -> NDArray[np.float64]:
+def limits(course: Course, settings: BalancerSettings, mode: Mode) -> NDArray[np.float64]:
     """Return (S,) the share of its capacity up to which each shard may be filled."""
+    if mode is Mode.RELIEF:
+        return np.full(len(course.situation.shards), settings.headroom)
     highest = course.shares.max(axis=(1, 2), initial=0.0)
     inner = settings.headroom - settings.damping.inner_margin
     return np.where(highest > settings.headroom, inner, np.clip(highest, inner, settings.headroom))
 
 
-def _rules(course: Course, orders: Orders, staying: Collection[str]) -> PlacementRules:
+def rules_of(course: Course, orders: Orders, staying: Collection[str]) -> PlacementRules:
+    """Return what an allocation must keep; `staying` may not be moved, beside those on their way and those pinned.
+
+    Who is on a draining shard need not stay there: it goes once, whenever it came.
+    """
     situation, names = course.situation, course.situation.order_params
     ids = [shard.shard_id for shard in situation.shards]
-    kept = {*staying, *situation.moving, *orders.pinned}
+    draining = np.array([s.draining or s.shard_id in orders.draining for s in situation.shards], dtype=np.bool_)
+    leaving = {names[row] for row in np.flatnonzero(draining[course.heading])} if draining.any() else set()
+    kept = {*(name for name in staying if name not in leaving), *situation.moving, *orders.pinned}
     rules = PlacementRules.none(len(names), len(ids))
     return replace(
         rules,
         pinned=np.array([name in kept for name in names], dtype=np.bool_),
-        draining=np.array([s.draining or s.shard_id in orders.draining for s in situation.shards], dtype=np.bool_),
+        draining=draining,
         closed=np.array([shard_id in situation.silent for shard_id in ids], dtype=np.bool_),
         forbidden=_forbidden(names, ids, orders),
         spread_group=_spread_groups(names, orders),
@@ -158,11 +171,13 @@ def _forbidden(names: tuple[str, ...], ids: list[str], orders: Orders) -> NDArra
 
 
 def _spread_groups(names: tuple[str, ...], orders: Orders) -> NDArray[np.int64]:
-    group_of = {name: number for number, group in enumerate(orders.spread_groups) for name in group}
+    groups = enumerate(orders.spread_groups.values())
+    group_of = {name: number for number, members in groups for name in members}
     return np.array([group_of.get(name, NOWHERE) for name in names], dtype=np.int64)
 
 
-def _words(course: Course, level: float) -> PlanWords:
+def _words(course: Course, level: float | None) -> PlanWords:
     times = (datetime.fromtimestamp(int(start_s), UTC).strftime("%H:%M") for start_s in course.starts_s[1:])
-    load = f"p{level * 100:g}" if len(course.starts_s) > 1 else "measured load"
+    foreseen = "expected load" if level is None else f"p{level * 100:g}"
+    load = foreseen if len(course.starts_s) > 1 else "measured load"
     return PlanWords(steps=("now", *times), load=load, resources=RESOURCE_WORDS)

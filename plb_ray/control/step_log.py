@@ -23,7 +23,9 @@ LOG = logging.getLogger("plb.migration")
 def log_step(record: MigrationRecord) -> None:
     """Log a record that is new: a step was reached, or a failure noted."""
     failed = bool(record.error) or record.step is MigrationStep.ABORTED
-    LOG.log(logging.WARNING if failed else logging.INFO, "migration %s", key_values(_fields(record)))
+    fields = _fields(record)
+    level = logging.WARNING if failed else logging.INFO
+    LOG.log(level, "migration %s", key_values(fields), extra={"plb_fields": fields})
 
 
 def key_values(fields: dict[str, object]) -> str:

@@ -9,28 +9,44 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from plb_ray.control.loop_meter import LoopCounts
 from plb_ray.control.migration_meter import MigrationTotals
+from plb_ray.control.orders_port import OrderKeeping
+from plb_ray.control.record_port import RecordKeeping
+from plb_ray.domain.effects import Experience
 from plb_ray.domain.samples import PushOutcome
 
 if TYPE_CHECKING:
     from plb_ray.control.capacity_basis import CapacityBasis
+    from plb_ray.control.fleet_view import FleetView
     from plb_ray.control.forecast_quality import ForecastQuality
+    from plb_ray.control.inputs import Inputs
+    from plb_ray.control.order_param_table import OrderParamTable
     from plb_ray.control.ports import TrainingStatus
     from plb_ray.domain.events import CalendarChange, Event, EventCalendar
     from plb_ray.domain.load import ResourceVector
     from plb_ray.domain.mapping import Mapping
     from plb_ray.domain.migration import MigrationRecord, MigrationRequest
+    from plb_ray.domain.outcomes import Distance, OrderParamOutcomes
     from plb_ray.domain.plan import Move, Plan
     from plb_ray.domain.rates import OrderParamForecast
     from plb_ray.domain.samples import SampleBatch
 
 
 class Mode(StrEnum):
-    """What the balancer may do."""
+    """What the balancer may do. AUTO is only ever ordered; it comes to one of two others, as `control.auto_mode` says."""
 
+    AUTO = "auto"  # forecast_only until the forecasts have proved themselves, predictive from then on
     PREDICTIVE = "predictive"  # plans on the forecast and migrates
+    BALANCE = "balance"  # the same, and evens the load out when nothing is over
+    RELIEF = "relief"  # relieves only what is over, or is about to be, with the fewest moves
     FORECAST_ONLY = "forecast_only"  # plans and shows the plan, migrates nothing
     STATIC = "static"  # observes only
+
+    @property
+    def acts(self) -> bool:
+        """Whether moves may be sent."""
+        return self in (Mode.PREDICTIVE, Mode.BALANCE, Mode.RELIEF)
 
 
 class Admission(StrEnum):
@@ -84,6 +100,7 @@ class Decision:
         thrash: share of all moves so far that brought an order param back to where it had been within hours.
         sources: how many order params were forecast by which forecaster.
         tick_s: duration of the tick, wall time.
+        inputs: what it was made from; None in decisions of earlier releases.
     """
 
     number: int
@@ -97,25 +114,12 @@ class Decision:
     basis: Basis = Basis.FORECAST
     notes: tuple[str, ...] = ()
     thrash: float = 0.0
+    inputs: Inputs | None = None
 
-
-@dataclass(frozen=True)
-class CostView:
-    """What a message of one order param costs, as learned so far.
-
-    Attributes:
-        cost: CPU in core-seconds, memory in bytes while it waits, I/O in bytes.
-        lower, upper: between which the cost should lie nine times in ten; far apart while little is known.
-        messages: delivered, old ones counting less, that this stands on; 0 for a new order param.
-        payload_bytes: of a message.
-    """
-
-    order_param: str
-    cost: ResourceVector
-    lower: ResourceVector
-    upper: ResourceVector
-    messages: float
-    payload_bytes: float
+    @property
+    def sent(self) -> tuple[Move, ...]:
+        """The moves that are sent."""
+        return tuple(each.move for each in self.moves if each.admission is Admission.ADMITTED)
 
 
 @dataclass(frozen=True)
@@ -137,6 +141,7 @@ class ShardView:
         bands: forecast per resource.
         congestion_at_s: first step whose target load exceeds capacity x headroom; None if there is none.
         error: why the shard does not answer; empty if it does.
+        draining: it takes nothing and is being emptied; with no order params and no backlog it is empty.
     """
 
     shard_id: str
@@ -153,6 +158,7 @@ class ShardView:
     bands: dict[str, ForecastBand] = field(default_factory=dict)
     congestion_at_s: float | None = None
     error: str = ""
+    draining: bool = False
 
 
 @dataclass(frozen=True)
@@ -188,6 +194,13 @@ class BalancerStatus:
         migrations_active, migrations_done, migrations_rolled_back: of the most recent 1,000.
         restarts: how often the control actor took over from a predecessor on this journal.
         totals: over all migrations since the control loop's process started.
+        counts: what the loop counts of itself.
+        experience: what moves have promised and kept so far, and have cost.
+        mode: in force; never AUTO.
+        mode_why: why, in a sentence.
+        paused, approval: as ordered; see `Orders`.
+        plans_awaiting: plans that wait for approval.
+        fleet: how many shards there should be, where they are started and drained by the balancer; else None.
     """
 
     mode: Mode
@@ -207,9 +220,16 @@ class BalancerStatus:
     restarts: int = 0
     totals: MigrationTotals = field(default_factory=MigrationTotals)
     history: HistoryView = field(default_factory=HistoryView)
+    counts: LoopCounts = field(default_factory=LoopCounts)
+    experience: Experience = field(default_factory=Experience)
+    mode_why: str = ""
+    paused: bool = False
+    approval: bool = False
+    plans_awaiting: int = 0
+    fleet: FleetView | None = None
 
 
-class Balancer(Protocol):
+class Balancer(RecordKeeping, OrderKeeping, Protocol):
     """What the service asks of the control loop: the control actor, or the loop itself in one process."""
 
     async def status(self) -> BalancerStatus: ...
@@ -225,8 +245,26 @@ class Balancer(Protocol):
         """Return the last observed (start_s, messages_per_s) of one order param. Raises UnknownOrderParamError."""
         ...
 
+    async def order_params(self) -> OrderParamTable:
+        """Return what the last look saw of every order param. Raises NotReadyError before the first tick."""
+        ...
+
     async def forecast_quality(self) -> tuple[ForecastQuality, ...]:
         """Return how good the forecasts of the last week were, by horizon and forecaster; one without pairs is left out."""
+        ...
+
+    async def outcomes(self, order_param: str, horizon: str, steps: int, distance: Distance) -> OrderParamOutcomes:
+        """Return what was foreseen of one order param in the last steps of the history, and what came.
+
+        Args:
+            order_param: whose.
+            horizon: "short" or "medium".
+            steps: how far back, in steps of the history.
+            distance: how far ahead it was foreseen.
+
+        Raises:
+            UnknownOrderParamError.
+        """
         ...
 
     async def push_samples(self, batch: SampleBatch) -> PushOutcome:
@@ -276,6 +314,10 @@ class Balancer(Protocol):
 
     async def remove_event(self, event_id: str) -> Event:
         """Take one event out of the calendar and return it. Raises UnknownEventError."""
+        ...
+
+    async def fleet(self) -> FleetView:
+        """Return how many shards there should be now and will be needed in the coming day. Raises NotReadyError."""
         ...
 
     async def capacity_basis(self) -> CapacityBasis:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-def per_shard(values: NDArray[np.float64], owner: NDArray[np.int64], shards: int) -> NDArray[np.float64]:
+def per_shard(values: NDArray[np.floating], owner: NDArray[np.int64], shards: int) -> NDArray[np.float64]:
     """Sum (K, ...) over the order params of each shard: (S, ...). Cost: one pass over the values, sorted by shard."""
     total = np.zeros((shards, *values.shape[1:]))
     if len(owner):

@@ -25,13 +25,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as ds
 from deltalake import DeltaTable, write_deltalake
 
+from plb_ray.domain.outcomes import ForecastOutcome
 from plb_ray.history.table import READERS_HAVE_HOURS
 
 if TYPE_CHECKING:
@@ -108,6 +109,15 @@ class Outcomes:
         """End of the step: when the outcome was known."""
         return self.cutoff_s + self.ahead_s
 
+    def of(self, order_param: str) -> ForecastOutcome | None:
+        """Return the one of an order param; None if it is not among them."""
+        if order_param not in self.order_params:
+            return None
+        row, pairs = self.order_params.index(order_param), self.pairs
+        quantiles, (low, high) = tuple(pairs.quantiles[row].tolist()), pairs.pit[row].tolist()
+        observed, source = float(pairs.observed[row]), self.sources[row]
+        return ForecastOutcome(self.cutoff_s, self.ahead_s, observed, quantiles, (low, high), source)
+
 
 @dataclass(frozen=True, eq=False)
 class StoredOutcomes:
@@ -145,6 +155,10 @@ class OutcomeStore:
     def read(self, since_s: int) -> Iterator[StoredOutcomes]:
         """See `read_outcomes`."""
         return read_outcomes(self._folder, since_s)
+
+    def of_order_param(self, order_param: str, horizon: str, since_s: int) -> list[ForecastOutcome]:
+        """See `outcomes_of_order_param`."""
+        return outcomes_of_order_param(self._folder, order_param, horizon, since_s)
 
     def maintain(self, keep_from_s: int) -> None:
         """Drop the days before the one of `keep_from_s`, merge small files, and delete replaced ones after a grace time."""
@@ -194,6 +208,25 @@ def read_outcomes(folder: Path, since_s: int) -> Iterator[StoredOutcomes]:
     for batch in batches:
         if batch.num_rows:
             yield _from_batch(batch)
+
+
+def outcomes_of_order_param(folder: Path, order_param: str, horizon: str, since_s: int) -> list[ForecastOutcome]:
+    """Return what the table in `folder` has of one order param, of steps that ended at `since_s` or later, in no order."""
+    uri = str(folder / "pairs")
+    if not DeltaTable.is_deltatable(uri):
+        return []
+    same_name = (ds.field("order_param") == order_param) & (ds.field("horizon") == horizon)
+    wanted = (ds.field("day") >= _day_of(since_s)) & same_name
+    found = DeltaTable(uri).to_pyarrow_dataset().to_table(columns=[*_KEYS, *_RATES], filter=wanted)
+    outcomes = [_as_outcome(row) for row in found.to_pylist()]
+    return [each for each in outcomes if each.end_s >= since_s]
+
+
+def _as_outcome(row: dict[str, Any]) -> ForecastOutcome:
+    quantiles = tuple(row[name] for name in _RATES[_QUANTILES])
+    low, high = (row[name] for name in _RATES[_PIT])
+    cutoff_s = int(row["cutoff"].timestamp())
+    return ForecastOutcome(cutoff_s, row["ahead_s"], row["observed"], quantiles, (low, high), row["source"])
 
 
 def _day_of(at_s: int) -> date:

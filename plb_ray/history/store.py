@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Lock
 from typing import TYPE_CHECKING, Self
 
@@ -24,7 +24,7 @@ from plb_ray.errors import BadInputError
 from plb_ray.history.log import StepLog
 from plb_ray.history.replay import replay
 from plb_ray.history.table import Step, StepTable
-from plb_ray.history.window import Arrival, Fate, StepWindow
+from plb_ray.history.window import CELLS_MAX, Arrival, Fate, StepWindow
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,18 +45,21 @@ class HistoryLimits:
     Attributes:
         keep_s: age at which steps leave the table, > 0.
         hot_steps: most steps in memory, >= 1; 60,000 steps of 224 order params are 67 MB.
+        hot_cells: most order params x steps in memory, >= 1; each takes 9 bytes, and up to half as much as room to grow.
+            The default leaves 10,000 order params four weeks of minutes, and 100,000 some three days.
         commit_steps: steps per commit, >= 1; each commit is a file and costs some 10 ms of a background thread.
         compact_commits: commits between two compactions, >= 1.
     """
 
     keep_s: float = 400 * 86400.0
     hot_steps: int = 60_000
+    hot_cells: int = CELLS_MAX
     commit_steps: int = 32
     compact_commits: int = 32
 
     def __post_init__(self) -> None:
         assert self.keep_s > 0
-        assert min(self.hot_steps, self.commit_steps, self.compact_commits) >= 1
+        assert min(self.hot_steps, self.hot_cells, self.commit_steps, self.compact_commits) >= 1
 
 
 class HistoryStore:
@@ -92,7 +95,8 @@ class HistoryStore:
         limits = limits or HistoryLimits()
         folder.mkdir(parents=True, exist_ok=True)
         _check_step(folder / "step_s", step_s)
-        table, log, window = StepTable(folder / "steps"), StepLog(folder / "log"), StepWindow(step_s, limits.hot_steps)
+        table, log = StepTable(folder / "steps"), StepLog(folder / "log")
+        window = StepWindow(step_s, limits.hot_steps, limits.hot_cells)
         stored, logged = table.read(), log.read()
         store = cls(table, log, window, limits)
         store._pending = replay(window, stored, logged)
@@ -126,6 +130,11 @@ class HistoryStore:
 
     def window(self, steps: int | None = None) -> RateHistory:
         """Return a copy of the last `steps` steps (None: all in memory) of all order params."""
+        seen = self.view(steps)
+        return replace(seen, messages_per_s=seen.messages_per_s.copy())
+
+    def view(self, steps: int | None = None) -> RateHistory:
+        """Return the same without copying it. It never changes, whatever comes later, and cannot be written to."""
         return self._window.last(steps)
 
     def gap_starts_s(self, since_s: int) -> NDArray[np.int64]:
@@ -174,7 +183,7 @@ class HistoryStore:
         new = ~np.isin(starts_s, self._observed_starts_s())
         if new.any():
             self._table.append_history(history, new)
-            window = StepWindow(self.step_s, self._limits.hot_steps)
+            window = StepWindow(self.step_s, self._limits.hot_steps, self._limits.hot_cells)
             self._pending = replay(window, self._table.read(), self._pending)
             window.arrivals = self._window.arrivals
             self._window = window

@@ -24,6 +24,7 @@ import numpy as np
 from plb_ray.domain.rates import RateHistory
 from plb_ray.errors import BadInputError
 from plb_ray.history.grid import Grid
+from plb_ray.history.mirror import Mirror
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from plb_ray.history.samples import Cells
+
+CELLS_MAX = 400_000_000
 
 
 class Arrival(Enum):
@@ -53,21 +56,22 @@ class Fate(IntEnum):
 
 
 class StepWindow:
-    """Rates of the last `steps_max` steps.
+    """Rates of the last `steps_max` steps, or of fewer, as many as have `cells_max` cells (order params x steps).
 
     Attributes:
         step_s: length of a step.
         arrivals: how many steps came in, by what became of them.
     """
 
-    def __init__(self, step_s: int, steps_max: int) -> None:
+    def __init__(self, step_s: int, steps_max: int, cells_max: int = CELLS_MAX) -> None:
         assert step_s > 0
-        assert steps_max > 0
+        assert min(steps_max, cells_max) > 0
         self.step_s = step_s
         self.arrivals = dict.fromkeys(Arrival, 0)
-        self._steps_max = steps_max
+        self._steps_max, self._cells_max = steps_max, cells_max
         self._first_s = 0
         self._grid = Grid()
+        self._mirror: Mirror | None = None  # none since earlier cells were changed
 
     @property
     def order_params(self) -> tuple[str, ...]:
@@ -122,7 +126,7 @@ class StepWindow:
             return fates
         self._check_grid(cells.starts_s)
         newest_end_s = max(int(cells.starts_s.max()) + self.step_s, self.end_s or 0)
-        in_time = cells.starts_s >= newest_end_s - self._steps_max * self.step_s
+        in_time = cells.starts_s >= newest_end_s - self._most * self.step_s
         columns = self._columns_of(cells.names, cells.columns[in_time])
         if columns.size:
             fates[in_time] = self._write_cells(cells.starts_s[in_time], columns, cells.rates[in_time])
@@ -146,10 +150,11 @@ class StepWindow:
             pushed: (T, K) which cells were pushed.
         """
         assert not len(self)
+        self._mirror = None
         self._grid.learn(names)
         if starts_s.size == 0:
             return
-        kept = starts_s > starts_s[-1] - self._steps_max * self.step_s
+        kept = starts_s > starts_s[-1] - self._most * self.step_s
         self._first_s = int(starts_s[kept][0])
         at = (starts_s[kept] - self._first_s) // self.step_s
         self._grid.extend(int(at[-1]) + 1)
@@ -159,11 +164,10 @@ class StepWindow:
         self._grid.refill(0, len(self), len(self))
 
     def last(self, steps: int | None = None) -> RateHistory:
-        """Return a copy of the last `steps` steps (None: all) of all order params."""
+        """Return the last `steps` steps (None: all) of all order params. It never changes, and must not be changed."""
         taken = len(self) if steps is None else min(steps, len(self))
-        block = self._grid.rates[len(self) - taken : len(self), : len(self._grid.index)]
         start_s = self._first_s + (len(self) - taken) * self.step_s
-        return RateHistory(self.order_params, start_s, self.step_s, block.T.copy(order="C"))
+        return RateHistory(self.order_params, start_s, self.step_s, self._mirrored().last(taken))
 
     def gap_starts_s(self, since_s: int) -> NDArray[np.int64]:
         """Return the starts of the steps from `since_s` on of which nothing is known, ascending."""
@@ -195,13 +199,37 @@ class StepWindow:
             return Arrival.TOO_LATE
         return Arrival.DUPLICATE if self._grid.observed[at] else Arrival.LATE
 
+    @property
+    def _most(self) -> int:
+        """How many steps are kept."""
+        return max(1, min(self._steps_max, self._cells_max // max(1, len(self._grid.index))))
+
+    def _mirrored(self) -> Mirror:
+        """Return the window as it is, an order param a row."""
+        mirror = self._mirror
+        if mirror is None or (mirror.length, mirror.order_params) != (len(self), len(self._grid.index)):
+            mirror = self._mirror = Mirror(self._grid.rates[: len(self), : len(self._grid.index)])
+        return mirror
+
     def _append(self, start_s: int, rates: Mapping[str, float]) -> None:
+        first_s = self._first_s
         gap = self._span(start_s, start_s)
         self._write(len(self) - 1, rates)
         self._grid.refill(gap, len(self) - 1, len(self))
+        if gap < len(self) - 1 or self._first_s != first_s:
+            self._mirror = None
+        self._mirror_last()
         self._forget()
 
+    def _mirror_last(self) -> None:
+        """Add the last step to the mirror, if nothing else has changed."""
+        mirror, width = self._mirror, len(self._grid.index)
+        follows = mirror is not None and (mirror.length, mirror.order_params) == (len(self) - 1, width)
+        if mirror is None or not follows or not mirror.append(self._grid.rates[len(self) - 1, :width]):
+            self._mirror = None
+
     def _replace(self, at: int, rates: Mapping[str, float]) -> None:
+        self._mirror = None
         self._write(at, rates)
         self._grid.refill(at + 1, self._grid.next_observed(at + 1), at)
 
@@ -226,6 +254,7 @@ class StepWindow:
         fates = np.select([new, ~told, same], [Fate.NEW, Fate.LATE, Fate.DUPLICATE], Fate.REPLACED).astype(np.int8)
         said = fates != Fate.DUPLICATE
         if said.any():
+            self._mirror = None
             at, columns = at[said], columns[said]
             grid.rates[at, columns], grid.pushed[at, columns] = rates[said], True
             first, last = int(at.min()), int(at.max())
@@ -244,7 +273,7 @@ class StepWindow:
 
     def _span(self, first_s: int, last_s: int) -> int:
         """Make the window cover these steps; return the first row that is not filled yet."""
-        if not len(self) or self._row(last_s) - len(self) >= self._steps_max:
+        if not len(self) or self._row(last_s) - len(self) >= self._most:
             self._first_s = first_s
             self._grid.length = 0
         ahead = -self._row(first_s)
@@ -257,7 +286,9 @@ class StepWindow:
 
     def _forget(self) -> None:
         """Drop the oldest steps once there is a quarter too many, so that dropping is rare."""
-        dropped = len(self) - self._steps_max
-        if dropped > self._steps_max // 4:
+        dropped = len(self) - self._most
+        if dropped > self._most // 4:
             self._grid.drop(dropped)
+            if self._mirror is not None:
+                self._mirror.drop(dropped)
             self._first_s += dropped * self.step_s

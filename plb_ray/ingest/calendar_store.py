@@ -11,11 +11,11 @@ one after the other by a lock; reading needs no lock.
 from __future__ import annotations
 
 import fcntl
-import os
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from plb_ray.domain.events import EVENTS_MAX, CalendarChange, Event, EventCalendar, change_of
+from plb_ray.durable import write_synced
 from plb_ray.errors import BadInputError, UnknownEventError
 from plb_ray.ingest.events_json import events_json, read_events_json
 
@@ -92,20 +92,5 @@ class CalendarStore:
 
     def _replace(self, calendar: EventCalendar) -> None:
         if self.path.exists():
-            _write_synced(self.previous, self.path.read_bytes())
-        _write_synced(self.path, events_json(calendar).encode())
-
-
-def _write_synced(path: Path, content: bytes) -> None:
-    """Put a file in place, whole or not at all, and return when that is on disk."""
-    beside = path.with_suffix(".new")
-    with beside.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    beside.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+            write_synced(self.previous, self.path.read_bytes())
+        write_synced(self.path, events_json(calendar).encode())

@@ -2,7 +2,9 @@
 
     journal = await open_journal(state_dir / "journal.db")
     journal            JournalPort      journal.mapping    MappingPort
-    journal.decisions  DecisionLog      journal.takeovers  owners before this one
+    journal.decisions  DecisionLog      journal.effects    EffectLog
+    journal.audit      AuditLog         journal.takeovers  owners before this one
+    journal.orders     OrdersStore      journal.plans      PlanStore
 
 SQLite in WAL mode with synchronous=FULL: a write that has returned survives a power cut. Nothing but `_sqlite_engine` and
 the owner lock is about SQLite.
@@ -17,10 +19,13 @@ from typing import TYPE_CHECKING, Any
 from sqlalchemy import URL, Engine, create_engine, event
 from sqlalchemy.exc import DatabaseError
 
+from plb_ray.control.saved_plans import OPEN
 from plb_ray.errors import BadInputError
 from plb_ray.journal import records
+from plb_ray.journal.orders import SqlOrders, SqlPlans, prune_plans
 from plb_ray.journal.owner_lock import OwnerLock
-from plb_ray.journal.retention import prune_decisions, prune_migrations
+from plb_ray.journal.record import DecisionLog, SqlAudit, SqlEffects
+from plb_ray.journal.retention import prune_audit, prune_decisions, prune_effects, prune_migrations
 from plb_ray.journal.upgrade import upgrade_schema
 from plb_ray.journal.worker import SqlWorker
 
@@ -63,36 +68,16 @@ class SqlMapping:
         await self._worker.run(partial(records.note_surveyed, shards=shards))
 
 
-class DecisionLog:
-    """The control loop's decisions, one JSON document per tick, numbered by the loop."""
-
-    def __init__(self, worker: SqlWorker) -> None:
-        self._worker = worker
-
-    async def append(self, number: int, at_s: float, document: dict[str, Any]) -> None:
-        """Store a decision durably. The same number again replaces it."""
-        await self._worker.run(partial(records.append_decision, number=number, at_s=at_s, document=document))
-
-    async def latest(self) -> dict[str, Any] | None:
-        """Return the decision with the highest number."""
-        newest = await self.recent(1)
-        return newest[0] if newest else None
-
-    async def recent(self, limit: int) -> tuple[dict[str, Any], ...]:
-        """Return the last decisions, newest first."""
-        return await self._worker.run(partial(records.recent_decisions, limit=limit))
-
-    async def count(self) -> int:
-        """Return how many were ever made, those that were pruned included: the next number."""
-        return await self._worker.run(records.count_decisions)
-
-
 class Journal:
     """See the module; made by `open_journal`. Implements `JournalPort`.
 
     Attributes:
         mapping: the durable mapping.
         decisions: the control loop's decisions.
+        effects: what its moves promised, and what came of them.
+        audit: who did what.
+        orders: the operator's standing orders.
+        plans: that wait for people, or have ended.
         takeovers: how many owners this journal had before; 0 for a new one.
     """
 
@@ -105,6 +90,10 @@ class Journal:
         self.takeovers = takeovers
         self.mapping = SqlMapping(worker)
         self.decisions = DecisionLog(worker)
+        self.effects = SqlEffects(worker)
+        self.audit = SqlAudit(worker)
+        self.orders = SqlOrders(worker)
+        self.plans = SqlPlans(worker)
 
     async def write(self, record: MigrationRecord, sealed: SealRecord | None = None) -> None:
         """See `JournalPort`."""
@@ -139,7 +128,7 @@ class Journal:
         return await self._worker.run(partial(records.migration_history, migration_id=migration_id))
 
     async def prune(self, retention: Retention, now_s: float) -> int:
-        """Forget what is over and older than the retention; return how many migrations and decisions went.
+        """Forget what is over and older than the retention; return how many rows of each kind went.
 
         Raises:
             RetryableError: the store did not take a chunk; those before it are gone.
@@ -147,6 +136,9 @@ class Journal:
         chunks = (
             partial(prune_migrations, retention=retention, now_s=now_s),
             partial(prune_decisions, retention=retention),
+            prune_effects,
+            partial(prune_audit, retention=retention, now_s=now_s),
+            partial(prune_plans, retention=retention, open_states=[state.value for state in OPEN]),
         )
         total = 0
         for chunk in chunks:

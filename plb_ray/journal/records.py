@@ -198,13 +198,6 @@ def _placement_values(placement: Placement) -> dict[str, Any]:
 # Decisions
 
 
-def append_decision(connection: Connection, number: int, at_s: float, document: dict[str, Any]) -> None:
-    """Store a decision; the same number again replaces it (a tick that was interrupted is made again)."""
-    values = {"number": number, "at_s": at_s, "document": json.dumps(document, separators=(",", ":"))}
-    if connection.execute(update(decisions).where(decisions.c.number == number).values(values)).rowcount == 0:
-        connection.execute(insert(decisions).values(values))
-
-
 def recent_decisions(connection: Connection, limit: int) -> tuple[dict[str, Any], ...]:
     """Return the last decisions, newest first."""
     query = select(decisions.c.document).order_by(decisions.c.number.desc()).limit(limit)

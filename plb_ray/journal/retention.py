@@ -1,6 +1,7 @@
 """How long the journal remembers what is over, and the statements that forget it. Plain functions of a connection.
 
-Only ended migrations are forgotten, with all their records, and never the newest decision (its number continues the count).
+Only ended migrations are forgotten, with all their records, and never the newest decision nor the newest entry of the audit
+log (their numbers continue the count). Effects go with their decision. The audit log is kept by its age alone.
 A request id of a forgotten migration is new again. Work is done in chunks of one transaction each, so that the writers of
 running migrations, who share the journal's thread, wait for no more than one chunk.
 """
@@ -16,7 +17,7 @@ from sqlalchemy import delete, func, select
 
 from plb_ray.errors import BadInputError, RetryableError
 from plb_ray.journal.records import TERMINAL, forgotten, increase_counter
-from plb_ray.journal.tables import decisions, migration_records, migrations
+from plb_ray.journal.tables import audit, decision_moves, decisions, effects, migration_records, migrations
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -74,7 +75,7 @@ async def keep_pruned(
             log.warning("the journal was not pruned: %s", error)
         else:
             if gone:
-                log.info("pruned %d migrations and decisions from the journal", gone)
+                log.info("pruned %d migrations, decisions, effects and audit entries from the journal", gone)
         await sleep(retention.every_s)
 
 
@@ -115,5 +116,25 @@ def prune_decisions(connection: Connection, retention: Retention) -> int:
     first = connection.execute(select(func.min(decisions.c.number))).scalar_one()
     oldest = select(decisions.c.number).where(decisions.c.number < first + retention.chunk, too_old | too_many)
     gone = list(connection.execute(oldest).scalars())
+    connection.execute(delete(decision_moves).where(decision_moves.c.number.in_(gone)))
     connection.execute(delete(decisions).where(decisions.c.number.in_(gone)))
     return len(gone)
+
+
+def prune_effects(connection: Connection) -> int:
+    """Forget the effects of the moves of one forgotten decision, oldest first; return how many. Pending ones stay."""
+    oldest = connection.execute(select(func.min(decisions.c.number))).scalar_one()
+    first = connection.execute(select(func.min(effects.c.decision)).where(~effects.c.pending)).scalar_one()
+    if oldest is None or first is None or first >= oldest:
+        return 0
+    return connection.execute(delete(effects).where(effects.c.decision == first, ~effects.c.pending)).rowcount
+
+
+def prune_audit(connection: Connection, retention: Retention, now_s: float) -> int:
+    """Forget one chunk of entries of the audit log that are too old, oldest first; return how many."""
+    bounds = connection.execute(select(func.min(audit.c.number), func.max(audit.c.number))).one()
+    if bounds[0] is None:
+        return 0
+    first, last = bounds
+    old = (audit.c.number < min(first + retention.chunk, last), audit.c.at_s < now_s - retention.keep_s)
+    return connection.execute(delete(audit).where(*old)).rowcount

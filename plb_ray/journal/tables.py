@@ -5,7 +5,7 @@ Times are seconds since the Unix epoch. Numbers from shards (sequences, bytes) a
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
 
 metadata = MetaData()
 
@@ -69,6 +69,70 @@ decisions = Table(
     Column("number", BigInteger, primary_key=True, autoincrement=False),
     Column("at_s", Float, nullable=False),
     Column("document", Text, nullable=False),
+    Index("decisions_by_time", "at_s"),
+)
+
+# The moves of each decision, to find decisions by; deleted with their decision.
+decision_moves = Table(
+    "decision_moves",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("order_param", String, nullable=False),
+    Column("admission", String, nullable=False),
+    Index("decision_moves_by_order_param", "order_param", "number"),
+    Index("decision_moves_by_admission", "admission", "number"),
+)
+
+# What each move that was sent promised, and what came of it: a JSON document each.
+effects = Table(
+    "effects",
+    metadata,
+    Column("migration_id", String, primary_key=True),
+    Column("decision", BigInteger, nullable=False),
+    Column("place", Integer, nullable=False),
+    Column("order_param", String, nullable=False),
+    Column("pending", Boolean, nullable=False),
+    Column("document", Text, nullable=False),
+    Index("effects_by_decision", "decision", "place"),
+    Index("effects_by_order_param", "order_param", "decision", "place"),
+    Index("effects_by_pending", "pending"),
+)
+
+# Who did what; nothing is changed here, and the oldest go first.
+audit = Table(
+    "audit",
+    metadata,
+    Column("number", _COUNTING, primary_key=True, autoincrement=True),
+    Column("at_s", Float, nullable=False),
+    Column("who", String, nullable=False),
+    Column("role", String, nullable=False),
+    Column("action", String, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("outcome", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("audit_by_time", "at_s"),
+    Index("audit_by_who", "who", "number"),
+    Index("audit_by_action", "action", "number"),
+)
+
+# The operator's standing orders: one row, one JSON document.
+standing_orders = Table(
+    "standing_orders",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("document", Text, nullable=False),
+)
+
+# Plans that wait for people, and those that have ended: where each stands, since when, and a JSON document.
+saved_plans = Table(
+    "saved_plans",
+    metadata,
+    Column("number", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", String, nullable=False),
+    Column("at_s", Float, nullable=False),
+    Column("document", Text, nullable=False),
+    Index("saved_plans_by_state", "state", "number"),
 )
 
 # Counters: "owners" (how many processes have held this journal), "generation" (changes of the mapping), and "forgotten done"

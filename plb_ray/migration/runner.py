@@ -12,6 +12,7 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from plb_ray.context import named
 from plb_ray.domain.migration import MigrationRecord, MigrationStep
 from plb_ray.errors import (
     BadInputError,
@@ -26,9 +27,10 @@ from plb_ray.errors import (
 from plb_ray.migration.executor import Executor
 from plb_ray.migration.protocol import Event, cancellable
 from plb_ray.migration.trail import Trail, distinct
+from plb_ray.tracing import span
 
 if TYPE_CHECKING:
-    from collections.abc import Container
+    from collections.abc import Callable, Iterable
 
     from plb_ray.domain.migration import MigrationRequest
     from plb_ray.migration.hands import Surroundings
@@ -59,13 +61,17 @@ class Runner:
         around: what all migrations share.
         mapping: the same mapping as in `around`, to read owners from.
         limits: on migrations that move something.
-        closed: shards that take nothing, by id.
+        require_open: refuses shards that take nothing with a MigrationConflictError.
     """
 
     def __init__(
-        self, around: Surroundings, mapping: LiveMapping, limits: RunnerLimits, closed: Container[str] = ()
+        self,
+        around: Surroundings,
+        mapping: LiveMapping,
+        limits: RunnerLimits,
+        require_open: Callable[[Iterable[str]], None],
     ) -> None:
-        self._closed = closed
+        self._require_open = require_open
         self._around = around
         self._mapping = mapping
         self._limits = limits
@@ -173,10 +179,7 @@ class Runner:
         for shard_id in (request.source, request.destination):
             if shard_id not in self._around.shards:
                 raise UnknownShardError(shard_id)
-        if request.destination in self._closed:
-            raise MigrationConflictError(
-                f"shard {request.destination!r} is being taken out and takes nothing; choose another"
-            )
+        self._require_open((request.destination,))
         placement = self._mapping.get(request.order_param)
         if placement is None:
             raise UnknownOrderParamError(request.order_param)
@@ -213,7 +216,7 @@ class Runner:
     def _launch(self, record: MigrationRecord, event: Event) -> Trail:
         trail = Trail(record)
         executor = Executor(record, self._around, trail.add)
-        task = asyncio.create_task(executor.run(event), name=f"migration {record.migration_id}")
+        task = asyncio.create_task(_run(executor, event), name=f"migration {record.migration_id}")
         self._running[record.migration_id] = _Running(executor, trail, task)
         task.add_done_callback(lambda done: self._ended(record.migration_id, done))  # also if it never got to run
         return trail
@@ -232,3 +235,13 @@ class Runner:
     def _newest(self, record: MigrationRecord) -> MigrationRecord:
         running = self._running.get(record.migration_id)
         return running.trail.latest if running else record
+
+
+async def _run(executor: Executor, event: Event) -> MigrationRecord:
+    """Run a migration as one piece of work, with its id in the log and a span of its own."""
+    record = executor.record
+    known = {"order_param": record.order_param, "source": record.source, "destination": record.destination}
+    with named(migration=record.migration_id), span("migration", migration__id=record.migration_id, **known) as here:
+        ended = await executor.run(event)
+        here.note(migration__step=ended.step.value, migration__error=ended.error or None)
+        return ended

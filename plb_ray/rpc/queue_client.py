@@ -8,6 +8,7 @@ from plb_ray.errors import ShardUnavailableError
 from plb_ray.rpc import convert
 from plb_ray.rpc.channel import CALL_TIMEOUT_S, open_channel
 from plb_ray.rpc.errors import Peer, answer, answers
+from plb_ray.rpc.traced import traced
 from plb_ray.rpc.v1 import queue_pb2 as pb
 from plb_ray.rpc.v1.queue_pb2_grpc import QueueControlStub
 
@@ -31,7 +32,7 @@ class QueueClient:
         self._peer = Peer("queue", endpoint)
         self._timeout_s = timeout_s
         self._channel = open_channel(endpoint)
-        self._stub: Any = QueueControlStub(self._channel)
+        self._stub: Any = traced(QueueControlStub(self._channel))
 
     async def close(self) -> None:
         """Close the connection; running calls are cancelled."""

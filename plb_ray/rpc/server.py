@@ -14,6 +14,7 @@ from grpc_reflection.v1alpha import reflection
 from plb_ray.errors import BadInputError, PortInUseError
 from plb_ray.rpc.channel import MAX_MESSAGE_BYTES
 from plb_ray.rpc.errors import ErrorInterceptor
+from plb_ray.rpc.traced import TraceInterceptor
 from plb_ray.rpc.v1 import queue_pb2, queue_pb2_grpc
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ async def start_server(listen: str, servicers: Mapping[str, object], what: str) 
         PortInUseError: the port is taken.
     """
     host = _host_of(listen, what)
-    server = grpc.aio.server(interceptors=(ErrorInterceptor(),), options=_OPTIONS)
+    server = grpc.aio.server(interceptors=(ErrorInterceptor(), TraceInterceptor()), options=_OPTIONS)
     names = [_add(server, name, servicer) for name, servicer in servicers.items()]
     checker = await _add_health_and_reflection(server, names)
     try:

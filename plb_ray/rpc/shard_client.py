@@ -13,6 +13,7 @@ from plb_ray.errors import BadInputError, ShardUnavailableError
 from plb_ray.rpc import convert
 from plb_ray.rpc.channel import CALL_TIMEOUT_S, STALL_TIMEOUT_S, open_channel
 from plb_ray.rpc.errors import Peer, answer, answers
+from plb_ray.rpc.traced import traced
 from plb_ray.rpc.v1 import queue_pb2 as pb
 from plb_ray.rpc.v1.queue_pb2_grpc import ShardControlStub
 
@@ -44,7 +45,7 @@ class ShardClient:
         self._timeout_s = timeout_s
         self._stall_s = stall_s
         self._channel = open_channel(endpoint)
-        self._stub: Any = ShardControlStub(self._channel)
+        self._stub: Any = traced(ShardControlStub(self._channel))
 
     async def close(self) -> None:
         """Close the connection; running calls are cancelled."""

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from plb_ray.client import Consumer, Producer
 from plb_ray.clock import monotonic_s
-from plb_ray.queues.client import Consumer, Producer
 from plb_ray.simulation.checker import OrderChecker, Verdict
 
 if TYPE_CHECKING:
-    from plb_ray.queues.client import Delivered, Receipt, Resolver, ShardEndpoints
+    from plb_ray.client import Delivered, Receipt, Resolver, ShardEndpoints
     from plb_ray.simulation.schedule import Schedule
     from plb_ray.simulation.stage import Stage
 

@@ -12,12 +12,27 @@ from plb_ray.errors import RetryableError
 from service.api import examples
 from service.api.capacity_schemas import ANSWER, CapacityAnswer, CapacityQuestion
 from service.api.deps import BalancerDep
+from service.api.fleet_schemas import EXAMPLE, Fleet
 
 if TYPE_CHECKING:
     from plb_ray.control.capacity_basis import CapacityBasis
     from service.capacity_ask import CapacityAsk
 
 router = APIRouter(prefix="/v1", tags=["act"])
+
+
+@router.get(
+    "/capacity",
+    tags=["observe"],
+    summary="How many shards there should be, now and in the coming day",
+    responses=examples.ok(EXAMPLE, "busy"),
+)
+async def get_capacity(balancer: BalancerDep) -> Fleet:
+    """Advice over time: how many shards the load measured and foreseen needs at each step, and what is done about it.
+
+    Where the balancer starts and drains shards itself (`elastic.enabled`) this is what it goes by.
+    """
+    return Fleet.model_validate(await balancer.fleet())
 
 
 @router.post(

@@ -8,6 +8,7 @@ from typing import Annotated, cast
 from fastapi import Depends, Request
 
 from plb_ray.control.views import Balancer
+from service.auth.roles import ANONYMOUS, Caller
 
 
 def balancer_of(request: Request) -> Balancer:
@@ -21,5 +22,17 @@ def now_s_of(request: Request) -> float:
     return clock()
 
 
+def caller_of(request: Request) -> Caller:
+    """Return who makes this request; everybody is anonymous while authentication is off."""
+    return cast("Caller", getattr(request.state, "caller", ANONYMOUS))
+
+
+def who_of(request: Request) -> str:
+    """Return the caller's name, as the audit log keeps it."""
+    return caller_of(request).name
+
+
 BalancerDep = Annotated[Balancer, Depends(balancer_of)]
 NowDep = Annotated[float, Depends(now_s_of)]
+CallerDep = Annotated[Caller, Depends(caller_of)]
+WhoDep = Annotated[str, Depends(who_of)]

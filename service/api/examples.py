@@ -33,6 +33,7 @@ _SHARD = {
     "bands": {"cpu_cores": _CPU_BAND},
     "congestion_at": "2013-11-27T14:10:00Z",
     "error": "",
+    "draining": False,
 }
 PUSHED = {
     "new": 2,
@@ -55,6 +56,10 @@ SAMPLES = {
 }
 STATUS = {
     "mode": "predictive",
+    "mode_why": "as set by balancer.mode",
+    "paused": False,
+    "approval": False,
+    "plans_awaiting": 0,
     "ready": True,
     "at": "2013-11-27T14:00:00Z",
     "ticks": 85,
@@ -77,6 +82,8 @@ STATUS = {
         "pushed": {**PUSHED, "refused": 0, "reasons": []},
         "source_error": "",
     },
+    "experience": {"ratio": 0.84, "move_cost_s": 0.0151, "moves": 11.4, "taken_s": 1204.0, "promised_s": 1440.0},
+    "fleet": None,
 }
 FORECAST = {
     "order_param": "JFK-LAX",
@@ -107,6 +114,7 @@ _MOVE = {
     "via_wave": 0,
     "segment": 0,
     "admission": "admitted",
+    "until": None,
 }
 PLAN = {
     "number": 85,
@@ -126,6 +134,8 @@ PLAN = {
     "unresolved": [],
     "faults": [],
     "sources": {"ensemble": 220, "seasonal_naive": 4},
+    "basis": "forecast",
+    "notes": [],
     "solve_s": 0.041,
     "tick_s": 0.12,
 }
@@ -257,6 +267,41 @@ _PROBLEMS: dict[str, tuple[HTTPStatus, str, str, dict[str, Any], str]] = {
         {},
         "There is no such event.",
     ),
+    "unknown_decision": (
+        HTTPStatus.NOT_FOUND,
+        "UNKNOWN_DECISION",
+        "there is no decision 86, or it was pruned; `plb decisions` and GET /v1/decisions list those kept",
+        {},
+        "There is no such decision, or it was pruned.",
+    ),
+    "contradiction": (
+        HTTPStatus.BAD_REQUEST,
+        "BAD_INPUT",
+        "shard 'shard-4' cannot be drained and filled at once; take one of the two back first",
+        {},
+        "The orders would contradict each other.",
+    ),
+    "unknown_plan": (
+        HTTPStatus.NOT_FOUND,
+        "UNKNOWN_PLAN",
+        "unknown plan 'plan-99'; `plb plan list` and GET /v1/plans list those that are kept",
+        {},
+        "There is no such plan.",
+    ),
+    "no_plan": (
+        HTTPStatus.NOT_FOUND,
+        "NO_PLAN",
+        "there is nothing to save: no shard is or will be over its limit, and no rule is broken",
+        {},
+        "Nothing needs to move, or nothing can be foreseen yet.",
+    ),
+    "plan_over": (
+        HTTPStatus.CONFLICT,
+        "PLAN_CONFLICT",
+        "plan 'plan-17' is expired: its time was over; it cannot be executing any more",
+        {},
+        "The plan has ended otherwise, or the balancer is paused.",
+    ),
     "bad_question": (
         HTTPStatus.BAD_REQUEST,
         "BAD_INPUT",
@@ -278,6 +323,55 @@ _PROBLEMS: dict[str, tuple[HTTPStatus, str, str, dict[str, Any], str]] = {
         {"errors": [{"where": "query.limit", "what": "Input should be greater than or equal to 1"}]},
         "A parameter or the body does not fit its schema.",
     ),
+    "unauthenticated": (
+        HTTPStatus.UNAUTHORIZED,
+        "UNKNOWN_TOKEN",
+        "this token is not known; `plb token create` makes one",
+        {},
+        "Say who you are, or something else: the credential is missing or not accepted.",
+    ),
+    "forbidden": (
+        HTTPStatus.FORBIDDEN,
+        "FORBIDDEN",
+        "'anna' is viewer; this needs operator",
+        {},
+        "Your role does not allow it, or a browser asks on behalf of another site.",
+    ),
+    "too_often": (
+        HTTPStatus.TOO_MANY_REQUESTS,
+        "RATE_LIMITED",
+        "anna asks more than http.limits.requests_per_s allows; wait 1 s",
+        {"retry_after_s": 1},
+        "You ask too much, or a cap is reached; see Retry-After.",
+    ),
+    "too_large": (
+        HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+        "BODY_TOO_LARGE",
+        "the body has more than 64000000 bytes; send it in parts",
+        {},
+        "The body is larger than http.limits.body_mb.",
+    ),
+    "bad_key": (
+        HTTPStatus.BAD_REQUEST,
+        "BAD_INPUT",
+        "Idempotency-Key: 1 to 128 printable characters without spaces",
+        {},
+        "The request cannot be meant.",
+    ),
+    "key_reused": (
+        HTTPStatus.CONFLICT,
+        "IDEMPOTENCY_KEY_REUSED",
+        "Idempotency-Key 'k-1' was used before, for another request; use a new one",
+        {},
+        "The idempotency key was used for another request, or that request still runs (IDEMPOTENCY_IN_PROGRESS).",
+    ),
+    "auth_off": (
+        HTTPStatus.CONFLICT,
+        "AUTHENTICATION_OFF",
+        "authentication is off, so no token opens anything; set http.auth.mode and start the service anew",
+        {},
+        "Authentication is off.",
+    ),
     "full": (
         HTTPStatus.TOO_MANY_REQUESTS,
         "TOO_MANY_MIGRATIONS",
@@ -295,22 +389,35 @@ _PROBLEMS: dict[str, tuple[HTTPStatus, str, str, dict[str, Any], str]] = {
 }
 
 
-def ok(example: Any, *problems: str) -> Responses:
+def ok(example: Any, *failures: str) -> Responses:
     """Return the documented responses of a route that answers 200 with JSON."""
-    return {200: {"content": {"application/json": {"example": example}}}, **_problems(*problems)}
+    return {200: {"content": {"application/json": {"example": example}}}, **problems(*failures)}
 
 
-def accepted(example: Any, *problems: str) -> Responses:
+def accepted(example: Any, *failures: str) -> Responses:
     """Return the documented responses of a route that answers 202 and says where to follow."""
     location = {"description": "where to follow it", "schema": {"type": "string"}}
     answer = {"content": {"application/json": {"example": example}}, "headers": {"Location": location}}
-    return {202: answer, **_problems(*problems)}
+    return {202: answer, **problems(*failures)}
 
 
-def events(example: str, *problems: str) -> Responses:
+def created(example: Any, *failures: str) -> Responses:
+    """Return the documented responses of a route that answers 201 with what it made, and says where that is."""
+    location = {"description": "where it is", "schema": {"type": "string"}}
+    answer = {"content": {"application/json": {"example": example}}, "headers": {"Location": location}}
+    return {201: answer, **problems(*failures)}
+
+
+def events(example: str, *failures: str) -> Responses:
     """Return the documented responses of a route that answers with server-sent events, or that nothing follows."""
     answer = {"content": {"text/event-stream": {"schema": {"type": "string"}, "example": example}}}
-    return {200: answer, 204: {"description": "the migration has ended and all is known"}, **_problems(*problems)}
+    return {200: answer, 204: {"description": "the migration has ended and all is known"}, **problems(*failures)}
+
+
+def lines(example: str, *failures: str) -> Responses:
+    """Return the documented responses of a route that answers with a JSON object a line."""
+    answer = {"content": {"application/x-ndjson": {"schema": {"type": "string"}, "example": example}}}
+    return {200: answer, **problems(*failures)}
 
 
 def text(example: str) -> Responses:
@@ -318,7 +425,8 @@ def text(example: str) -> Responses:
     return {200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": example}}}}
 
 
-def _problems(*names: str) -> Responses:
+def problems(*names: str) -> Responses:
+    """Return the documented responses of requests that fail in these ways."""
     return {int(_PROBLEMS[name][0]): _problem(name) for name in names}
 
 

@@ -46,7 +46,8 @@ async def post_dry_run(balancer: BalancerDep) -> Plan:
 def plan_out(decision: Decision) -> Plan:
     """Return a decision and its plan as the API shows them."""
     plan = decision.plan
-    moves = [PlannedMove(**vars(each.move), admission=each.admission) for each in decision.moves]
+    moves = [PlannedMove(**vars(each.move), admission=each.admission, until=each.until_s) for each in decision.moves]
     shown = {**vars(plan), "gap": plan.gap, "moves": moves, "unresolved": list(plan.unresolved)}
     about = {"number": decision.number, "at": decision.at_s, "mode": decision.mode, "tick_s": decision.tick_s}
-    return Plan.model_validate({**shown, **about, "faults": list(decision.faults), "sources": decision.sources})
+    found = {"faults": list(decision.faults), "sources": decision.sources, "notes": list(decision.notes)}
+    return Plan.model_validate({**shown, **about, **found, "basis": decision.basis})

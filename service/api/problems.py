@@ -2,10 +2,11 @@
 
 What the caller may conclude from each status; `_STATUS` below says which error class gets which.
 
+    401  say who you are; 403 your role does not allow it, or your browser asks for another site (see `guard`)
     400  the request can never work as it is (422: it does not even fit the schema)
-    404  there is no such order param, shard, migration, event, retraining, forecast or plan
+    404  there is no such order param, shard, migration, event, retraining, decision, forecast or plan
     409  it contradicts the present state: look, and decide anew
-    429  too many migrations run; later, see Retry-After
+    429  too many migrations run, or you ask too much; later, see Retry-After
     503  later, see Retry-After; the same request, with the same id, is safe to repeat
     500  our mistake; the log has the traceback, the answer never has
 """
@@ -31,16 +32,20 @@ from plb_ray.errors import (
     OutcomeUnknownError,
     PausedError,
     PermanentError,
+    PlanConflictError,
     PlbError,
     RetryableError,
     RolledBackError,
     SequenceGapError,
     TooManyMigrationsError,
+    UnknownDecisionError,
     UnknownEventError,
     UnknownMigrationError,
     UnknownOrderParamError,
+    UnknownPlanError,
     UnknownRetrainingError,
     UnknownShardError,
+    UnknownTokenError,
 )
 from service.api.schemas import FieldFault, Problem
 
@@ -62,9 +67,13 @@ _STATUS: tuple[tuple[type[PlbError], HTTPStatus], ...] = (
     (UnknownMigrationError, HTTPStatus.NOT_FOUND),
     (UnknownEventError, HTTPStatus.NOT_FOUND),
     (UnknownRetrainingError, HTTPStatus.NOT_FOUND),
+    (UnknownTokenError, HTTPStatus.NOT_FOUND),
+    (UnknownDecisionError, HTTPStatus.NOT_FOUND),
+    (UnknownPlanError, HTTPStatus.NOT_FOUND),
     (NoForecastError, HTTPStatus.NOT_FOUND),
     (NoPlanError, HTTPStatus.NOT_FOUND),
     (MigrationConflictError, HTTPStatus.CONFLICT),
+    (PlanConflictError, HTTPStatus.CONFLICT),
     (SequenceGapError, HTTPStatus.CONFLICT),
     (FencedError, HTTPStatus.CONFLICT),
     (RolledBackError, HTTPStatus.CONFLICT),
@@ -176,4 +185,7 @@ def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
 
 def _on_unexpected(request: Request, _error: Exception) -> JSONResponse:
     detail = "an unexpected failure; the log of the service says more"
-    return problem_response(request, HTTPStatus.INTERNAL_SERVER_ERROR, "UNEXPECTED", detail)
+    response = problem_response(request, HTTPStatus.INTERNAL_SERVER_ERROR, "UNEXPECTED", detail)
+    if "request_id" in request.scope.get("state", {}):  # this is made further out than ids are set
+        response.headers["X-Request-Id"] = request.state.request_id
+    return response

@@ -6,40 +6,16 @@ capacity (1.0 = full), so 1.12 is 12 % more than the shard can do.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Annotated, Any
+from pydantic import BaseModel, ConfigDict, Field
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
-
-from plb_ray.control.views import Admission, Mode
+from plb_ray.control.views import Admission, Basis, Mode
 from plb_ray.domain.migration import MigrationMode, MigrationStep
 from plb_ray.domain.plan import PlanStatus, Termination
 from service.api import examples
+from service.api.fleet_schemas import Fleet
+from service.api.out import KnownTime, Out, UtcTime, utc
 
-
-def utc(at_s: float) -> datetime:
-    """Return seconds since the Unix epoch as a time in UTC."""
-    return datetime.fromtimestamp(at_s, UTC)
-
-
-def _from_seconds(value: Any) -> Any:
-    return utc(value) if isinstance(value, int | float) else value
-
-
-def _if_known(value: Any) -> Any:
-    return None if value == 0 else _from_seconds(value)
-
-
-UtcTime = Annotated[datetime, BeforeValidator(_from_seconds)]
-KnownTime = Annotated[datetime | None, BeforeValidator(_if_known)]
-
-
-class Out(BaseModel):
-    """Base of what is answered: read from attributes; a number that JSON does not know becomes null."""
-
-    model_config = ConfigDict(
-        from_attributes=True, ser_json_inf_nan="null", json_schema_serialization_defaults_required=True
-    )
+__all__ = ["KnownTime", "Out", "UtcTime", "utc"]
 
 
 class Resources(Out):
@@ -88,6 +64,7 @@ class Shard(Out):
         validation_alias="congestion_at_s", description="first step whose target load exceeds capacity x headroom"
     )
     error: str = Field(description="why the shard does not answer; empty if it does")
+    draining: bool = Field(description="it takes nothing and is being emptied; without order params and backlog it is empty")
 
 
 class PushResult(Out):
@@ -115,10 +92,24 @@ class History(Out):
     source_error: str = Field(description="why samples could not be fetched the last time; empty if they could")
 
 
+class Experience(Out):
+    """What moves have promised, kept and cost so far; old ones count less."""
+
+    ratio: float = Field(description="how much of what is foreseen counts: overload taken away / promised, within bounds")
+    move_cost_s: float = Field(description="what a move has cost on average: seconds of a whole shard")
+    moves: float = Field(description="ended moves that this stands on")
+    taken_s: float = Field(description="overload taken away by moves that were sent on a forecast: shard-seconds")
+    promised_s: float = Field(description="what had been promised of it")
+
+
 class Status(Out):
     """The whole at a glance."""
 
-    mode: Mode
+    mode: Mode = Field(description="in force; never auto")
+    mode_why: str = Field(description="why, in a sentence")
+    paused: bool = Field(description="nothing is planned or sent until the operator resumes")
+    approval: bool = Field(description="a tick's plan waits until somebody approves it")
+    plans_awaiting: int = Field(description="plans that wait for approval: GET /v1/plans?state=awaiting")
     ready: bool
     at: UtcTime | None = Field(validation_alias="at_s", description="time of the last tick; null before the first")
     ticks: int
@@ -134,6 +125,8 @@ class Status(Out):
     last_error: str
     restarts: int = Field(description="how often the control loop took over from a predecessor")
     history: History
+    experience: Experience
+    fleet: Fleet | None = Field(description="how many shards there should be; null where the balancer starts none")
 
 
 class ForecastStep(Out):
@@ -192,6 +185,7 @@ class PlannedMove(Out):
     via_wave: int
     segment: int = Field(description="which segment of a split order param, from 1; 0 if it is not split")
     admission: Admission
+    until: UtcTime | None = Field(description="when a deferred move is to be sent; null for all others")
 
 
 class Plan(Out):
@@ -214,6 +208,8 @@ class Plan(Out):
     unresolved: list[str] = Field(description="why some overload or broken rule stays")
     faults: list[str] = Field(description="what the independent checker found; not empty: nothing was executed")
     sources: dict[str, int] = Field(description="how many order params were forecast by which forecaster")
+    basis: Basis = Field(description="forecast: what is foreseen and what was measured; measured: that alone")
+    notes: list[str] = Field(description="why the forecast was not planned on, and what else people should know")
     solve_s: float
     tick_s: float
 

@@ -9,12 +9,12 @@ from functools import partial
 import pytest
 from ray.exceptions import RayError
 
+from plb_ray.client import Consumer, Producer, QueueResolver
 from plb_ray.clock import monotonic_s
 from plb_ray.cluster.control_actor import start_control_actor, stop_control_actor
 from plb_ray.domain.migration import MigrationRequest
-from plb_ray.errors import NotTheOwnerError, RetryableError
+from plb_ray.errors import ControlUnavailableError, NotTheOwnerError, RetryableError
 from plb_ray.migration.ports import Ownership
-from plb_ray.queues.client import Consumer, Producer, QueueResolver
 from plb_ray.rpc.shard_client import ShardClient
 from plb_ray.settings import BalancerSettings, QueueSettings, Settings
 from plb_ray.simulation.checker import OrderChecker
@@ -149,3 +149,11 @@ async def test_a_second_balancer_on_the_same_state_is_refused(ray_here, tmp_path
                 await asyncio.to_thread(start_control_actor, partial(build_balancer, spec))
         finally:
             await first.close()
+
+
+async def test_a_start_that_takes_too_long_is_said(ray_here):
+    """A control loop that does not come up in time is an error in words, and no actor is left that would go on trying."""
+    never = partial(asyncio.sleep, 3600)
+    for _ in range(2):  # the second one finds the actor's name free
+        with pytest.raises(ControlUnavailableError, match=r"did not start within 0\.3 s; is the machine busy"):
+            await asyncio.to_thread(start_control_actor, never, 0.3)

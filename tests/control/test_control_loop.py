@@ -10,8 +10,10 @@ from models.baseline import seasonal_naive
 from optimizer.checker import PlanVerifier
 from optimizer.planner import CompositePlanner
 from plb_ray.control.deciding import Decider
-from plb_ray.control.loop import ControlLoop, Parts, Surroundings, decision_document
+from plb_ray.control.loop import ControlLoop
 from plb_ray.control.mover import Mover
+from plb_ray.control.parts import Parts, Surroundings
+from plb_ray.control.record import decision_document
 from plb_ray.control.views import Admission, Mode
 from plb_ray.domain.events import Event, EventCalendar
 from plb_ray.domain.migration import MigrationRecord, MigrationStep
@@ -36,6 +38,10 @@ class MemoryDecisions:
 
     async def count(self):
         return len(self.documents)
+
+    async def find(self, query):
+        found = [document for _, document in reversed(self.documents) if document.get("at_s", 0.0) >= query.since_s]
+        return tuple(each for each in found if any(move["admission"] == query.admission for move in each.get("moves", ())))
 
 
 class BaselinePool:
@@ -72,7 +78,7 @@ class World:
         self.decisions = MemoryDecisions()
         kept = (self.history, self.decisions, self.clock, CalendarStore(folder))
         parts = Parts(self.queue, self.pool, CompositePlanner(), PlanVerifier(), *kept)
-        settings = settings or BalancerSettings(step_s=STEP_S, headroom=0.8, solver_budget_s=2.0)
+        settings = settings or BalancerSettings("predictive", step_s=STEP_S, headroom=0.8, solver_budget_s=2.0)
         self.loop = ControlLoop(parts, settings, Surroundings("memory:queue", 2000, 3600.0, 3))
 
     async def steps(self, count, messages):

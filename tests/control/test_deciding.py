@@ -173,9 +173,18 @@ def test_a_draining_shard_is_emptied_though_nothing_is_over():
     assert {(move.order_param, move.source) for move in ruling.sent} == {("a", "s0"), ("b", "s0")}
 
 
+def test_who_has_just_come_to_a_draining_shard_need_not_cool_down_there():
+    """The cooldown holds where an order param may stay; a shard that is to leave would wait for half an hour."""
+    moved = TRUSTING.with_sent((Move("a", "s1", "s0", ""),), NOW_S - STEP_S)
+    calm = situation((0.2, 0.2, 0.1, 0.1))
+    assert decided(calm, memory=moved)[0].sent == ()
+    ruling, _ = decided(calm, Orders(draining=frozenset({"s0"})), memory=moved)
+    assert {move.order_param for move in ruling.sent} == {"a", "b"}
+
+
 def test_a_spread_group_is_parted():
     """Members on one shard are put on different ones."""
-    ruling, _ = decided(situation((0.2, 0.2, 0.1, 0.1)), Orders(spread_groups=(frozenset({"a", "b"}),)))
+    ruling, _ = decided(situation((0.2, 0.2, 0.1, 0.1)), Orders(spread_groups={"pair": frozenset({"a", "b"})}))
     assert len(ruling.sent) == 1
 
 

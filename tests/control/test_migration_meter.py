@@ -94,6 +94,23 @@ def test_buckets_hold_what_is_up_to_their_bound(pause_ms, row):
     assert len(counts) == len(PAUSE_BUCKETS_MS) + 1
 
 
+def test_how_long_a_migration_takes(meter):
+    """Until its destination serves, at the 95th percentile; the end counts where that was not told, each migration once."""
+    assert meter.lead_s == 0.0
+    for number in range(100):
+        took = replace(DONE, migration_id=f"p{number}", started_s=0.0, finished_s=float(number + 1))
+        meter.note_all([took, took])  # of a predecessor: they ended before this meter was made
+    assert (meter.lead_s, meter.totals().done) == (95.0, {})
+    mapped = replace(COPIED, migration_id="q", step=MigrationStep.MAPPED, at_s=FIRST.started_s + 0.5)
+    for number in range(migration_meter.LEADS):
+        meter.note_all(
+            [replace(mapped, migration_id=f"q{number}"), replace(DONE, migration_id=f"q{number}", finished_s=9e9)]
+        )
+    assert meter.lead_s == 0.5
+    meter.note(replace(DONE, migration_id="r", step=MigrationStep.ABORTED, finished_s=9e9))
+    assert meter.lead_s == 0.5
+
+
 def test_a_step_is_one_line_of_key_value(caplog):
     """Ids and figures stand bare, sentences quoted, what is not known is left out, and no name breaks the line."""
     record = replace(

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from test_control_loop import START_S, STEADY, STEP_S, World
 
-from plb_ray.control import loop as loop_module
+from plb_ray.control import answers
 from plb_ray.domain.samples import PushOutcome, SampleBatch, SampleKind, Series
 
 
@@ -41,7 +41,7 @@ async def test_pushed_rates_are_what_the_next_tick_sees(world):
 
 async def test_a_step_that_has_not_ended_is_refused(world):
     """The loop's clock says what has ended, and allows for clocks that differ by a little."""
-    world.clock.at_s = START_S + STEP_S - loop_module.CLOCKS_DIFFER_S - 0.1
+    world.clock.at_s = START_S + STEP_S - answers.CLOCKS_DIFFER_S - 0.1
     assert (await world.loop.push_samples(rates("a", {0: 1.0}))).refused == 1
     world.clock.at_s += 0.1
     assert (await world.loop.push_samples(rates("a", {0: 1.0}))).new == 1
@@ -49,7 +49,7 @@ async def test_a_step_that_has_not_ended_is_refused(world):
 
 async def test_a_large_batch_lets_others_run_in_between(world, monkeypatch):
     """Between two pieces of a batch the event loop is free."""
-    monkeypatch.setattr(loop_module, "CELLS_AT_ONCE", 2)
+    monkeypatch.setattr(answers, "CELLS_AT_ONCE", 2)
     lengths = []
 
     async def look():

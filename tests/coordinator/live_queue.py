@@ -8,11 +8,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
+from plb_ray.client import Consumer, Producer, QueueResolver
 from plb_ray.clock import WallClock
 from plb_ray.domain.migration import MigrationRequest
 from plb_ray.journal.journal import open_journal
 from plb_ray.migration.settings import MigrationSettings
-from plb_ray.queues.client import Consumer, Producer, QueueResolver
 from plb_ray.queues.coordinator import Coordinator, CoordinatorSettings
 from plb_ray.rpc.queue_control import QueueControlServicer
 from plb_ray.rpc.server import start_server

@@ -54,7 +54,7 @@ class ElasticQueue:
         self.endpoint = self.server.endpoint
         policy = ElasticPolicy(self.settings, self.headroom)
         self.picture, self._before = None, None
-        self.keeper = ElasticKeeper(policy, self.provider, lambda: self.picture, "standard")
+        self.keeper = ElasticKeeper(policy, self.provider, self._newest, "standard")
 
     async def crash(self):
         await self.server.stop(0)
@@ -72,6 +72,9 @@ class ElasticQueue:
         await self.keeper.turn()
         if self.picture is not None:
             await self._balance()
+
+    async def _newest(self):
+        return self.picture
 
     async def _look(self):
         snapshot = await self.coordinator.load_metrics()

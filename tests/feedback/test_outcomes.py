@@ -11,6 +11,7 @@ from deltalake import DeltaTable
 
 from plb_ray.control.feedback import Feedback, FeedbackParams
 from plb_ray.control.outcome_writer import WriterParams
+from plb_ray.domain.outcomes import Distance
 from plb_ray.errors import BadInputError
 from plb_ray.history import outcomes
 from plb_ray.history.outcomes import Outcomes, OutcomeStore, Pairs, read_outcomes
@@ -99,6 +100,37 @@ def test_old_days_go_and_small_files_are_merged(tmp_path):
     assert len(table.file_uris()) == 1
     assert table.to_pyarrow_table().num_rows == 12
     OutcomeStore(tmp_path / "none").maintain(T0)
+
+
+@pytest.mark.parametrize(("distance", "ahead_s"), [(Distance.NEXT, STEP_S), (Distance.LAST, DAY_S)])
+async def test_the_outcomes_of_one_order_param(tmp_path, distance, ahead_s):
+    """Each hour since then comes once, written or waiting, at one distance: what came and what was foreseen of it."""
+    course, hours, hours_back = Course(order_params=3), 24 * 5, 48
+    feedback = kept_in(tmp_path, every_s=7 * STEP_S)
+    await follow(feedback, course, hours)
+    since_s = T0 + (hours - hours_back) * STEP_S
+    found = await feedback.outcomes("op-1", "medium", since_s, distance)
+    assert len(feedback._writer._waiting) > 1  # some of them are not in the table yet
+    await feedback.close()
+    assert [each.end_s for each in found.items] == [since_s + hour * STEP_S for hour in range(hours_back + 1)]
+    assert {each.ahead_s for each in found.items} == {ahead_s}
+    last = hours - 1
+    assert found.items[-1].observed == pytest.approx(course.rates[1, last], rel=1e-6)
+    assert found.items[-1].quantiles[2] == pytest.approx(course.median[1, last], rel=1e-6)
+    inside = [each.quantiles[1] <= each.observed <= each.quantiles[3] for each in found.items]
+    assert found.coverage_80 == pytest.approx(np.mean(inside), abs=0.02)
+
+
+async def test_an_order_param_without_outcomes(tmp_path):
+    """Of whom nothing was compared there is nothing, and no share either; a folder that cannot be read is told."""
+    assert (await Feedback().outcomes("op-1", "short", T0, Distance.NEXT)).items == ()
+    feedback = kept_in(tmp_path)
+    found = await feedback.outcomes("op-1", "short", T0, Distance.LAST)
+    assert (found.items, found.coverage_80, found.coverage_95) == ((), None, None)
+    (tmp_path / "pairs" / "_delta_log").mkdir(parents=True)
+    (tmp_path / "pairs" / "_delta_log" / "00000000000000000000.json").write_text("not a log")
+    assert (await feedback.outcomes("op-1", "short", T0, Distance.LAST)).items == ()
+    assert "reading failed" in feedback.error
 
 
 async def test_a_restart_sums_up_the_table(tmp_path):

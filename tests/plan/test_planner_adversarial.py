@@ -122,3 +122,13 @@ def test_among_equal_costs_the_plan_leaves_most_margin():
     """Of two shards with room the emptier one receives, so that the next tick does not move it again."""
     plan = planned(problem([0.6, 0.6, 0.3, 0.1], [0, 0, 1, 2], shards=3))
     assert [move.destination for move in plan.moves] == ["shard-2"]
+
+
+def test_companions_leave_a_giant_though_moves_are_few():
+    """Beside an order param larger than a shard stay only those that the budget of moves does not reach, the largest first."""
+    load = [1.5, *np.linspace(0.01, 0.04, 12)]
+    stated = problem(load, [0] * 13, shards=3, moves_max=4, wall_s=0.05)
+    plan = CompositePlanner().plan(stated)
+    assert PlanVerifier().check(stated, plan) == ()
+    assert {move.order_param for move in plan.moves} == {"op-9", "op-10", "op-11", "op-12"}
+    assert plan.overload_after == pytest.approx(0.5 + sum(load[1:9]))

@@ -139,7 +139,7 @@ def test_forecasts_know_nothing_of_what_has_not_passed():
     on = field(counts, first_bin=300)
     told = Oracle(on).estimate(310, on.owner)
     np.testing.assert_allclose(told.target[:, 0, 0], counts[:, 310] / STEP_S, rtol=1e-5)
-    load = Foretold(made[0], 300, (0.9, 0.9, 0.9)).estimate(310, on.owner)
+    load = Foretold(made[0], on, (0.9, 0.9, 0.9)).estimate(310, on.owner)
     assert load.target.shape == (4, 2, 3)
     assert (load.target >= load.expected - 1e-9).all()
 

@@ -10,9 +10,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from orders_contract import OrdersContract
+from record_contract import RecordContract
 
 from plb_ray.domain.events import CalendarChange, Event, EventCalendar
 from plb_ray.domain.migration import MigrationRequest, MigrationStep
+from plb_ray.domain.outcomes import Distance
 from plb_ray.domain.samples import PushOutcome, SampleBatch, SampleKind, Series
 from plb_ray.errors import (
     MigrationConflictError,
@@ -32,7 +35,7 @@ async def still(balancer):
     return placement, next(each for each in shards if each not in placement.shards)
 
 
-class BalancerContract:
+class BalancerContract(RecordContract, OrdersContract):
     async def test_status_agrees_with_the_mapping(self, balancer):
         """The status counts the order params of the mapping, and every owner is one of its shards."""
         status, mapping = await balancer.status(), await balancer.mapping()
@@ -65,8 +68,22 @@ class BalancerContract:
         assert times == sorted(times)
         assert times[-1] < found.forecast.start_s
 
+    @pytest.mark.parametrize("distance", list(Distance))
+    async def test_outcomes_are_of_one_distance_in_the_order_of_time(self, balancer, distance):
+        """What was foreseen and came is told oldest first, at one distance, a rate per level; there may be none yet."""
+        placement, _ = await still(balancer)
+        found = await balancer.outcomes(placement.order_param, "short", 20, distance)
+        assert (found.order_param, found.horizon) == (placement.order_param, "short")
+        ends_s = [each.end_s for each in found.items]
+        assert ends_s == sorted(set(ends_s))
+        assert len({each.ahead_s for each in found.items}) <= 1
+        assert {len(each.quantiles) for each in found.items} <= {len(found.levels)}
+        assert (found.coverage_80 is None) == (not found.items)
+
     async def test_unknown_order_param_is_refused(self, balancer):
-        """Asking for an order param that does not exist says so, for forecast and history."""
+        """Asking for an order param that does not exist says so, for forecast, history and outcomes."""
+        with pytest.raises(UnknownOrderParamError):
+            await balancer.outcomes("no such order param", "short", 5, Distance.NEXT)
         with pytest.raises(UnknownOrderParamError):
             await balancer.forecast("no such order param", "short")
         with pytest.raises(UnknownOrderParamError):
@@ -108,6 +125,15 @@ class BalancerContract:
         for ask in (balancer.migration, balancer.timeline, balancer.cancel):
             with pytest.raises(UnknownMigrationError):
                 await ask("no such migration")
+
+    async def test_the_number_of_shards_is_advised(self, balancer):
+        """It says how many there should be and why, for now and for later steps in the order of time."""
+        fleet = await balancer.fleet()
+        assert fleet.wanted >= 1
+        assert fleet.why
+        starts_s = [need.starts_s for need in fleet.needs]
+        assert starts_s == sorted(starts_s)
+        assert all(need.shards >= 0 for need in fleet.needs)
 
     async def test_pushed_samples_are_told_apart(self, balancer):
         """A cell is taken once, the same again is a duplicate, another value replaces it; nonsense is refused."""

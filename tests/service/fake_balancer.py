@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 
 from plb_ray.control.capacity_basis import CapacityBasis, basis_of_queue
+from plb_ray.control.fleet_view import FleetView, ShardNeed
 from plb_ray.control.forecast_quality import ForecastQuality
 from plb_ray.control.migration_meter import MigrationTotals, PauseHistogram
+from plb_ray.control.order_param_table import OrderParamTable
 from plb_ray.control.ports import TrainingStatus
 from plb_ray.control.views import (
     Admission,
@@ -26,6 +28,7 @@ from plb_ray.domain.events import CalendarChange, Event, EventCalendar, change_o
 from plb_ray.domain.load import ResourceVector, Shard
 from plb_ray.domain.mapping import Mapping, Placement
 from plb_ray.domain.migration import MigrationMode, MigrationRecord, MigrationRequest, MigrationStep
+from plb_ray.domain.outcomes import Distance, ForecastOutcome, OrderParamOutcomes
 from plb_ray.domain.plan import Move, Plan, PlanStatus, Termination
 from plb_ray.domain.rates import OrderParamForecast, RateHistory, TimeSeries
 from plb_ray.domain.samples import PushOutcome, SampleBatch
@@ -40,6 +43,8 @@ from plb_ray.errors import (
 )
 from plb_ray.estimate.cost import CostModel, Ratio
 from plb_ray.history.samples import to_cells
+from tests.service.fake_orders import FakeOrders
+from tests.service.fake_record import FakeRecord
 
 NOW_S = 1_385_560_800.0  # 2013-11-27 14:00 UTC
 STEP_S = 600
@@ -194,7 +199,7 @@ def default_calendar() -> EventCalendar:
 
 
 @dataclass
-class FakeBalancer:
+class FakeBalancer(FakeRecord, FakeOrders):
     """See `Balancer`. `failing` maps a method's name to the error it raises.
 
     `earlier` has what came before the newest record of a migration, `progress` what it has copied since that.
@@ -240,9 +245,41 @@ class FakeBalancer:
         self._known(order_param)
         return tuple((NOW_S + step * STEP_S, 5 * day_curve(step, 1.0)) for step in range(-steps, 0))
 
+    async def order_params(self) -> OrderParamTable:
+        self._maybe_fail("order_params")
+        placed = self.placements.placements
+        size = 1.0 + np.arange(len(placed)) % 5
+        return OrderParamTable(
+            at_s=NOW_S,
+            names=tuple(placed),
+            shards=tuple(each.shards for each in placed.values()),
+            epochs=np.array([each.epoch for each in placed.values()]),
+            messages_per_s=size,
+            load=size[:, None] * np.array([0.02, 100.0, 200.0]),
+            backlog=np.arange(len(placed)) % 7,
+            oldest_age_s=0.1 * (np.arange(len(placed)) % 7),
+        )
+
     async def forecast_quality(self) -> tuple[ForecastQuality, ...]:
         self._maybe_fail("forecast_quality")
         return self.quality
+
+    async def outcomes(self, order_param: str, horizon: str, steps: int, distance: Distance) -> OrderParamOutcomes:
+        self._maybe_fail("outcomes")
+        self._known(order_param)
+        ahead_s = STEP_S if distance is Distance.NEXT else 2 * STEP_S
+        items = tuple(
+            ForecastOutcome(
+                cutoff_s=int(NOW_S) + step * STEP_S - ahead_s,
+                ahead_s=ahead_s,
+                observed=5 * day_curve(step, 1.0) * (1.25 if step % 10 == 0 else 1.0),
+                quantiles=tuple(5 * day_curve(step, 1.0) * share for share in (0.7, 0.8, 1.0, 1.2, 1.3)),
+                pit=(0.9, 0.975) if step % 10 == 0 else (0.5, 0.9),
+                source="ensemble",
+            )
+            for step in range(-steps, 0)
+        )
+        return OrderParamOutcomes(order_param, horizon, (0.025, 0.1, 0.5, 0.9, 0.975), items, 0.9, 1.0)
 
     async def push_samples(self, batch: SampleBatch) -> PushOutcome:
         self._maybe_fail("push_samples")
@@ -254,6 +291,11 @@ class FakeBalancer:
             outcome = outcome.plus(PushOutcome(**{fate: 1}))
             self.cells[key] = rate
         return outcome
+
+    async def fleet(self) -> FleetView:
+        self._maybe_fail("fleet")
+        needs = (ShardNeed(NOW_S, len(SHARDS)), ShardNeed(NOW_S + 3600, len(SHARDS) + 1))
+        return FleetView(False, NOW_S, len(SHARDS), len(SHARDS), "all of them are needed", needs)
 
     async def capacity_basis(self) -> CapacityBasis:
         self._maybe_fail("capacity_basis")

@@ -50,6 +50,17 @@ async def test_forecast_horizons(http, horizon, steps, step_s):
     assert len(found["history"]) == 3
 
 
+@pytest.mark.parametrize("name", ODD_NAMES)
+async def test_outcomes_of_any_name(http, name):
+    """What was foreseen stands beside what came, a rate per level, as many steps back as asked for."""
+    path = f"/v1/forecast-outcomes/{quote(name, safe='')}?horizon=medium&distance=last&steps=7"
+    found = (await http.get(path)).json()
+    assert (found["order_param"], found["horizon"], len(found["items"])) == (name, "medium", 7)
+    assert {len(each["foreseen_messages_per_s"]) for each in found["items"]} == {len(found["levels"])}
+    assert found["items"][-1]["at"] == "2013-11-27T13:50:00Z"
+    assert 0 <= found["coverage_80"] <= found["coverage_95"] <= 1
+
+
 async def test_no_history_when_none_is_asked_for(http):
     """history_steps=0 gives none, whatever the balancer takes 0 for."""
     assert (await http.get("/v1/forecasts/JFK-LAX?history_steps=0")).json()["history"] == []

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import fake_balancer
 import httpx
@@ -34,6 +36,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),
 ]
 
+HERE = Path(__file__).parent
 NAMESPACE = "plb"
 START_S_MAX = 30.0
 
@@ -44,7 +47,7 @@ class _Actor:
     def __init__(self):
         self._balancer = fake_balancer.FakeBalancer()
 
-    async def ask(self, method, *args):
+    async def ask(self, method, *args, along=None):  # noqa: ARG002  what the work carries along
         return await getattr(self._balancer, method)(*args)
 
     async def fail(self, method, error):
@@ -56,20 +59,18 @@ class _Actor:
 
 @pytest.fixture(scope="module")
 def ray_here():
-    """Ray, with this folder's modules sent to the workers by value, since workers do not see test folders."""
+    """Ray, with this module sent to the workers by value, and the fakes found on their path."""
     start_ray(num_cpus=1)
-    mine = (fake_balancer, sys.modules[__name__])
-    for module in mine:
-        ray.cloudpickle.register_pickle_by_value(module)
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     yield
-    for module in mine:
-        ray.cloudpickle.unregister_pickle_by_value(module)
+    ray.cloudpickle.unregister_pickle_by_value(sys.modules[__name__])
     stop_ray()
 
 
 @contextlib.contextmanager
 def _actor(name):
-    handle = ray.remote(num_cpus=0)(_Actor).options(name=name, namespace=NAMESPACE).remote()
+    seen = {"env_vars": {"PYTHONPATH": f"{HERE.parents[1]}{os.pathsep}{HERE}"}}
+    handle = ray.remote(num_cpus=0)(_Actor).options(name=name, namespace=NAMESPACE, runtime_env=seen).remote()
     try:
         ray.get(handle.ask.remote("status"))
         yield handle

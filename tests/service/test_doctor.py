@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+import asyncio
 import socket
 
 import pytest
 
-from plb_ray.errors import BadInputError, RetryableError
+from plb_ray.errors import BadInputError, PermanentError, RetryableError
 from plb_ray.ingest import prometheus
+from plb_ray.rpc.server import start_server
+from plb_ray.rpc.v1 import queue_pb2 as pb
+from plb_ray.rpc.v1.queue_pb2_grpc import QueueControlServicer
 from plb_ray.settings import ShardAddress
 from service import cli, doctor
 from service.exit_codes import ExitCode
@@ -79,6 +83,30 @@ def test_queue_target(taken):
         doctor.check_connection("127.0.0.1:1")
     with pytest.raises(RetryableError, match="nothing answers"):
         doctor.check_connection("nonsense")
+
+
+async def test_a_queue_of_somebody_s_own():
+    """A queue that lists shards is found with them; one that lists none, and what is no queue, are said."""
+    servers = [await start_server("127.0.0.1:0", {"QueueControl": Lists(*names)}, "a queue") for names in ((), ("a", "b"))]
+    stranger = await start_server("127.0.0.1:0", {}, "a stranger")
+    empty, good = servers
+    assert await asyncio.to_thread(doctor.check_queue, good.endpoint) == f"{good.endpoint} lists 2 shards: a, b"
+    with pytest.raises(RetryableError, match="lists no shard"):
+        await asyncio.to_thread(doctor.check_queue, empty.endpoint)
+    with pytest.raises(PermanentError, match=r"does not speak this part of plb\.v1"):
+        await asyncio.to_thread(doctor.check_queue, stranger.endpoint)
+    for server in (*servers, stranger):
+        await server.stop(0)
+
+
+class Lists(QueueControlServicer):
+    """A queue that only lists its shards."""
+
+    def __init__(self, *shard_ids):
+        self._shards = [pb.ShardInfo(shard_id=shard_id, capacity=pb.Resources(cpu_cores=1)) for shard_id in shard_ids]
+
+    async def ListShards(self, _request, _context):  # noqa: N802 - gRPC's name
+        return pb.ListShardsResponse(shards=self._shards)
 
 
 def test_silent_shard():

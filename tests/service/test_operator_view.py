@@ -10,8 +10,9 @@ import httpx
 import pytest
 from test_api_migrations import FOLLOW, parsed
 
-from plb_ray.control.loop import ControlLoop, Parts, Surroundings
+from plb_ray.control.loop import ControlLoop
 from plb_ray.control.migration_meter import MigrationMeter
+from plb_ray.control.parts import Parts, Surroundings
 from plb_ray.domain.migration import MigrationStep
 from plb_ray.history.store import HistoryLimits, HistoryStore
 from plb_ray.ingest.calendar_store import CalendarStore

@@ -8,7 +8,7 @@ future. Nobody but an oracle is told anything of a bin before it has passed.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from plb_ray.control.deciding import Decider
+    from plb_ray.control.hedging import PastLoads
     from plb_ray.domain.load import LoadEstimate
+    from plb_ray.simulation.replay.elastic_fleet import ElasticFleet
     from plb_ray.simulation.replay.physics import Totals
     from plb_ray.simulation.trace import Trace
 
@@ -43,6 +45,14 @@ class Foresight(Protocol):
             at_bin: of the whole trace.
             owner: (K,) shard of each order param now.
         """
+        ...
+
+
+class Hindsight(Protocol):
+    """What an arm is told of the past."""
+
+    def past(self, at_bin: int) -> PastLoads | None:
+        """Return what came together when the bins before `at_bin` have passed, in messages per second as CPU."""
         ...
 
 
@@ -101,6 +111,8 @@ def run_arm(
     field: Field,
     decider: Decider | None,
     foresight: Foresight | None,
+    hindsight: Hindsight | None = None,
+    fleet: ElasticFleet | None = None,
     on_bin: Callable[[int], None] | None = None,
 ) -> ArmResult:
     """Follow one arm to the end of the field.
@@ -108,7 +120,9 @@ def run_arm(
     Args:
         field: what is replayed.
         decider: decides once a bin; None: nobody does, and nothing is moved.
-        foresight: what the decider is told; None: nothing, it reacts.
+        foresight: what the decider is told of what comes; None: nothing, it reacts.
+        hindsight: what it is told of what has been; None: the last bin alone.
+        fleet: brings shards and takes them away; None: those of the field stay.
         on_bin: told the number of bins that have passed.
     """
     began_s, fluid, memory = monotonic_s(), Fluid(field.rates, field.owner, field.physics), Memory()
@@ -118,14 +132,15 @@ def run_arm(
     for number in range(field.bins):
         at_bin = field.first_bin + number
         if decider is not None:
-            situation = _situation(field, fluid, at_bin, foresight)
+            situation = replace(_situation(field, fluid, at_bin, foresight), past=hindsight and hindsight.past(at_bin))
+            situation = situation if fleet is None else fleet.adjusted(situation, fluid)
             ruling, memory = decider.decide(situation, Orders(), memory)
             measured_ticks += situation.estimate is not None and ruling.basis == "measured"
             fluid.migrate((rows[move.order_param], columns[move.destination]) for move in ruling.sent)
         fluid.run(field.trace.counts[:, at_bin], field.trace.step_s)
         waiting[number] = fluid.backlog.sum()
         arrived = np.bincount(fluid.owner, weights=field.trace.counts[:, at_bin], minlength=len(field.rates))
-        over[number] = int((arrived > field.rates * field.trace.step_s).sum())
+        over[number] = int((arrived > fluid.rates * field.trace.step_s).sum())
         if on_bin is not None:
             on_bin(number + 1)
     return ArmResult(fluid.totals, memory.thrash, measured_ticks, monotonic_s() - began_s, waiting, over)

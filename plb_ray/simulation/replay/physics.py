@@ -3,8 +3,8 @@
 The model, per sub-step of d seconds and shard s with service rate mu_s
     arrivals a_s spread evenly over the sub-step; with the backlog B_s before it
     served = min(B_s + a_s, mu_s d - what copying takes);     what is left waits
-    a message that arrives waits until all before it on its shard are served: B_s / mu_s at the start, B'_s / mu_s at the end
     the order params of a shard are served in proportion to what waits of each, as a fair consumer does
+    each message waits until those before it in its order param's line are served (`lines`), on whichever shard that is
 
 A migration waits for one of `in_flight` slots, then copies the backlog of its order param at `copy_messages_per_s`; each
 copied message takes `copy_cost` of a service from both shards. Arrivals go to the destination from its end on; for `pause_s`
@@ -16,20 +16,27 @@ Axes: K order params, S shards. State is a few arrays; a step of K = 162, S = 8 
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from plb_ray.errors import BadInputError
+from plb_ray.simulation.replay.lines import NOTHING, Lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
+    from plb_ray.simulation.replay.lines import Piece
+
 DELAY_EDGES_S = np.concatenate([[0.0], np.geomspace(1e-3, 1e7, 1001)])
 """Delays are counted in bins of 2.3 %; below a millisecond they are none."""
+
+LAST = len(DELAY_EDGES_S) - 1
+PARTS = 4
+MIDDLES = (np.arange(PARTS) + 0.5) / PARTS
 
 
 @dataclass(frozen=True)
@@ -112,11 +119,22 @@ class Fluid:
         self.rates = np.asarray(rates, dtype=np.float64).copy()
         self.owner = owner.astype(np.int64).copy()
         self.backlog = np.zeros(len(owner))
-        self.totals = Totals()
         self.now_s = 0.0
+        self._totals = Totals()
         self._params = params
         self._waiting: deque[tuple[int, int]] = deque()
         self._moving: list[_Moving] = []
+        self._lines = Lines()
+
+    @property
+    def totals(self) -> Totals:
+        """What has happened so far; who waits counts with the delay that it has when all goes on without arrivals."""
+        totals = replace(self._totals, delays=self._totals.delays.copy())
+        waiting = np.bincount(self.owner, weights=self.backlog, minlength=len(self.rates))
+        lasts_s = waiting / np.maximum(self.rates, 1e-9)
+        for row in self._lines.rows:
+            _count(totals, self._lines.waiting(row, self.now_s, float(lasts_s[self.owner[row]])))
+        return totals
 
     @property
     def moving(self) -> dict[int, int]:
@@ -142,13 +160,37 @@ class Fluid:
         arrivals = np.bincount(self.owner, weights=messages, minlength=count)
         waiting = np.bincount(self.owner, weights=self.backlog, minlength=count)
         able = self.rates * seconds
-        served = np.minimum(waiting + arrivals, np.maximum(0.0, able - taken))
-        left = waiting + arrivals - served
-        self._count(arrivals, able, waiting, left, seconds)
+        could = np.maximum(0.0, able - taken)
         total = waiting + arrivals
+        left = np.maximum(0.0, total - could)
+        self._count(arrivals, able, seconds)
         kept = np.divide(left, total, out=np.zeros(count), where=total > 0)
+        lined = (waiting > NOTHING) | (left > NOTHING)
+        direct = arrivals.copy()  # (S,) served without having to wait
+        for shard in np.flatnonzero(lined):
+            share = 1.0 if left[shard] > NOTHING else _share_lined(waiting[shard], arrivals[shard], could[shard])
+            self._serve(int(shard), messages, seconds, share, 1.0 - kept[shard])
+            direct[shard] *= 1.0 - share
+        self._totals.delays[0] += direct.sum()
         self.backlog = (self.backlog + messages) * kept[self.owner]
         self.now_s += seconds
+
+    def _serve(self, shard: int, messages: NDArray[np.float64], seconds: float, share: float, served: float) -> None:
+        """Let a shard serve its lines.
+
+        Args:
+            shard: whose.
+            messages: (K,) that come in this sub-step.
+            seconds: length of it.
+            share: of it, in which the shard has a line; who comes later is served at once.
+            served: share of what waits and comes that is served in the meantime; 1 if the line ends.
+        """
+        until_s = self.now_s + share * seconds
+        for row in np.flatnonzero((self.owner == shard) & (self.backlog + messages > 0)).tolist():
+            come = float(messages[row]) * share
+            self._lines.come(row, self.now_s, until_s, come)
+            count = (float(self.backlog[row]) + come) * served
+            _count(self._totals, self._lines.serve(row, self.now_s, until_s, count))
 
     def _move(self, messages: NDArray[np.float64], seconds: float) -> NDArray[np.float64]:
         """End and begin migrations; return (S,) what copying takes of each shard in this sub-step, in messages."""
@@ -176,27 +218,25 @@ class Fluid:
 
     def _end(self, move: _Moving, messages: NDArray[np.float64], seconds: float) -> None:
         self.owner[move.row] = move.destination
-        self.totals.migrations += 1
-        self.totals.moved_bytes += move.copied * self._params.message_bytes
+        self._totals.migrations += 1
+        self._totals.moved_bytes += move.copied * self._params.message_bytes
         paused = messages[move.row] * min(1.0, self._params.pause_s / seconds)
-        self._wait(np.array([paused]), np.array([self._params.pause_s / 2]))
+        _count(self._totals, [(paused, 0.0, self._params.pause_s)])
 
-    def _count(
-        self,
-        arrivals: NDArray[np.float64],
-        able: NDArray[np.float64],
-        before: NDArray[np.float64],
-        after: NDArray[np.float64],
-        seconds: float,
-    ) -> None:
+    def _count(self, arrivals: NDArray[np.float64], able: NDArray[np.float64], seconds: float) -> None:
         beyond = np.maximum(0.0, arrivals - able * (1 + 1e-9))
-        self.totals.overload_shard_s += seconds * int((beyond > 0).sum())
-        self.totals.excess_messages += float(beyond.sum())
-        self.totals.shard_s += seconds * int((self.rates > 0).sum())
-        rates = np.maximum(self.rates, 1e-9)
-        for waiting in (before, after):
-            self._wait(arrivals / 2, waiting / rates)
+        self._totals.overload_shard_s += seconds * int((beyond > 0).sum())
+        self._totals.excess_messages += float(beyond.sum())
+        self._totals.shard_s += seconds * int((self.rates > 0).sum())
 
-    def _wait(self, messages: NDArray[np.float64], delays_s: NDArray[np.float64]) -> None:
-        places = np.minimum(np.searchsorted(DELAY_EDGES_S, delays_s), len(DELAY_EDGES_S) - 1)
-        np.add.at(self.totals.delays, places, messages)
+
+def _share_lined(waiting: float, arrivals: float, could: float) -> float:
+    """Return the share of a sub-step after which nothing waits any more, where all that comes can be served."""
+    return 1.0 if could <= arrivals else min(1.0, waiting / (could - arrivals))
+
+
+def _count(totals: Totals, pieces: Iterable[Piece]) -> None:
+    """Add delays to the totals, each piece in PARTS."""
+    for messages, first_s, last_s in pieces:
+        delays_s = first_s + (last_s - first_s) * MIDDLES
+        np.add.at(totals.delays, np.minimum(np.searchsorted(DELAY_EDGES_S, delays_s), LAST), messages / PARTS)

@@ -85,9 +85,13 @@ def unavoidable(field: Field) -> float:
 
 
 def static_peak(field: Field) -> Field | None:
-    """Return the field with the fewest shards of the same rate of which hashing congests none; None if there is none."""
+    """Return the field with the fewest shards of the same rate of which hashing congests none; None if there is none.
+
+    What an order param brings in bins in which it is larger than a shard by itself is left out: no number of shards helps.
+    """
     rate = float(field.rates.max())
     replayed = field.trace.counts[:, field.first_bin :] / field.trace.step_s
+    replayed = np.where(replayed > rate, 0.0, replayed)
     for count in range(2, len(field.rates) * PEAK_SHARDS_MAX + 1):
         ids = tuple(f"shard-{number}" for number in range(count))
         owner = hashed(field.trace.order_params, ids)
@@ -95,3 +99,10 @@ def static_peak(field: Field) -> Field | None:
         if peak <= rate:
             return Field(field.trace, field.first_bin, field.bins, ids, np.full(count, rate), owner, field.physics)
     return None
+
+
+def elastic_field(field: Field, most: int) -> Field:
+    """Return the field with places for so many shards; in the beginning everything is where it is in the given one."""
+    ids = tuple(f"shard-{number}" for number in range(max(most, len(field.rates))))
+    rates = np.full(len(ids), float(field.rates.max()))
+    return Field(field.trace, field.first_bin, field.bins, ids, rates, field.owner, field.physics)

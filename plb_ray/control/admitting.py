@@ -1,0 +1,71 @@
+"""What an admitted move takes from those after it: room on its destination, and budgets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from plb_ray.control.views import Admission
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from plb_ray.control.damping import Memory
+    from plb_ray.control.stating import Course
+    from plb_ray.domain.plan import Move
+    from plb_ray.settings import BalancerSettings
+
+
+class Rooms:
+    """How full each shard is by what was measured; taking keeps count."""
+
+    def __init__(self, course: Course, headroom: float) -> None:
+        situation = course.situation
+        self._headroom = headroom
+        self._row = {name: row for row, name in enumerate(situation.order_params)}
+        self._column = {shard.shard_id: at for at, shard in enumerate(situation.shards)}
+        self._measured, self._capacity = situation.measured, situation.capacity
+        self._shares = course.shares[:, 0].copy()  # (S, R)
+
+    def take(self, move: Move) -> bool:
+        """Return whether a move leaves its destination within the headroom, or both shards less over it; then count it."""
+        pair = [self._column[move.source], self._column[move.destination]]
+        load = self._measured[self._row[move.order_param]] / self._capacity[pair]  # (2, R)
+        before = self._shares[pair]
+        after = before + load * np.array([[-1.0], [1.0]])
+        fits = (after[1] <= np.maximum(self._headroom, before[1])).all()
+        if not fits and self._over(after) >= self._over(before):
+            return False
+        self._shares[pair] = after
+        return True
+
+    def _over(self, shares: NDArray[np.float64]) -> float:
+        return float(np.maximum(0.0, shares - self._headroom).sum())
+
+
+class Budgets:
+    """How many moves may still be sent."""
+
+    def __init__(self, settings: BalancerSettings, memory: Memory) -> None:
+        self._tick = settings.budget_moves
+        self._hour = settings.damping.moves_per_hour - len(memory.sent_s)
+        self._of_shard = settings.damping.moves_per_shard
+        self._touched: Counter[str] = Counter()
+
+    def refusal(self, move: Move) -> Admission | None:
+        """Return which budget forbids a move, if one does."""
+        if self._tick <= 0:
+            return Admission.TICK_BUDGET
+        if self._hour <= 0:
+            return Admission.HOUR_BUDGET
+        if max(self._touched[move.source], self._touched[move.destination]) >= self._of_shard:
+            return Admission.SHARD_BUDGET
+        return None
+
+    def spend(self, move: Move) -> None:
+        """Count a move that is sent."""
+        self._tick -= 1
+        self._hour -= 1
+        self._touched.update((move.source, move.destination))

@@ -1,0 +1,109 @@
+"""Preparing for what came before: moves in calm times, decided on past moments of a few order params on three shards."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from test_deciding import NAMES, NOW_S, SETTINGS, STEP_S, decided, situation
+
+from plb_ray.control.damping import Memory
+from plb_ray.control.hedging import PastLoads, past_loads, prepared_s
+from plb_ray.control.orders import Orders
+from plb_ray.control.stating import course_of
+from plb_ray.control.views import Mode
+from plb_ray.domain.rates import RateHistory
+from plb_ray.estimate.cost import CostModel, Ratio
+
+CALM = (0.2, 0.2, 0.1, 0.1)
+PEAK = (0.7, 0.6, 0.1, 0.1)
+COST = CostModel(cpu=Ratio(1.0, 1.0))
+
+
+def past(*moments):
+    """What each order param brought at each moment, of ten minutes, in shares of a shard."""
+    return PastLoads(np.array(moments, dtype=np.float32).T[:, :, None], (0,), 600.0)
+
+
+def before(*moments, shares=CALM, **more):
+    return replace(situation(shares, **more), past=past(*moments))
+
+
+def test_what_peaked_together_is_parted_in_calm_times():
+    """Two order params that filled their shard to 130 % yesterday are parted today, with the reason."""
+    ruling, _ = decided(before(CALM, PEAK, CALM))
+    (move,) = ruling.sent
+    assert (move.order_param in ("a", "b"), move.source, ruling.faults) == (True, "s0", ())
+    assert "what came together in the last 0.5 h would fill s0 beyond its limit again" in move.reason
+
+
+def test_once_prepared_nothing_more_is_planned():
+    """With unchanged input the next plan is the empty one."""
+    at = before(CALM, PEAK, CALM)
+    ruling, memory = decided(at)
+    owner = at.owner.copy()
+    owner[NAMES.index(ruling.sent[0].order_param)] = int(ruling.sent[0].destination[1:])
+    again, _ = decided(replace(at, owner=owner), memory=memory)
+    forgotten, _ = decided(replace(at, owner=owner), memory=Memory())
+    assert (again.plan.moves, forgotten.plan.moves) == ((), ())
+
+
+def test_a_past_that_fits_moves_nothing():
+    """What never came near the limit, or never at the same moment, is left where it is."""
+    assert not decided(before(CALM, CALM))[0].plan.moves
+    assert not decided(before((0.7, 0.1, 0.1, 0.1), (0.1, 0.7, 0.1, 0.1)))[0].plan.moves
+
+
+def test_a_gain_below_the_least_is_not_worth_a_move():
+    """What a move takes away is compared with `hedge_gain_s`: 0.4 of a shard, the part over 90 %, for ten minutes."""
+    damping = SETTINGS.damping
+    for gain_s, moves in ((235.0, 1), (245.0, 0)):
+        assert len(decided(before(PEAK), damping=replace(damping, hedge_gain_s=gain_s))[0].sent) == moves
+
+
+@pytest.mark.parametrize(
+    "orders",
+    [
+        Orders(mode=Mode.RELIEF),
+        Orders(paused=True),
+        Orders(pinned=frozenset({"a", "b"})),
+        Orders(spread_groups={"g": frozenset({"a", "b", "c"})}),
+    ],
+    ids=["relief", "paused", "pinned", "spread"],
+)
+def test_orders_come_first(orders):
+    """No preparing in mode relief or while paused; what is pinned, or must be apart, is not moved for it."""
+    at = before(PEAK, owner=(0, 0, 1, 2))
+    moved = {move.order_param for move in decided(at, orders)[0].plan.moves if "came together" in move.reason}
+    assert moved == set()
+
+
+def test_shards_that_take_nothing_get_nothing():
+    """What is prepared goes neither to a silent shard nor to one that is being emptied."""
+    ruling, _ = decided(before(PEAK, silent=frozenset({"s1"})))
+    assert [move.destination for move in ruling.sent] == ["s2"]
+    ruling, _ = decided(before(PEAK), Orders(draining=frozenset({"s2"})))
+    assert "s2" not in {move.destination for move in ruling.plan.moves}
+
+
+def test_where_now_leaves_a_choice_the_past_decides():
+    """What has to leave goes to the shard that it has not filled before, though another is as empty now."""
+    at = before((0.3, 0.2, 0.7, 0.0), (0.2, 0.3, 0.7, 0.0), shares=(0.5, 0.4, 0.0, 0.0), owner=(0, 0, 1, 2))
+    assert [move.destination for move in decided(at)[0].sent] == ["s2"]
+
+
+def test_a_worse_past_is_no_reason_against_relief():
+    """Relieving what is over now is worth as much as without a past, whatever that says of the destination."""
+    course = course_of(before((0.0, 0.0, 0.9, 0.9), (0.8, 0.0, 0.9, 0.9)), None)
+    assert prepared_s(course, np.array([1, 0, 1, 2]), 0.8) == 0.0
+
+
+def test_of_each_stretch_the_highest_moment_is_kept():
+    """A past longer than can be kept is told by the highest moment of each stretch; what is not told counts as nothing."""
+    rates = np.zeros((2, 3000), dtype=np.float32)
+    rates[:, 1500], rates[0, 7] = (3.0, 4.0), np.nan
+    found = past_loads(RateHistory(("a", "b"), NOW_S - 3000 * 60, 60, rates), COST, days=7)
+    assert found is not None
+    assert (found.load.shape, found.lasts_s, found.resources) == ((2, 1000, 1), 180.0, (0,))
+    assert found.load[:, 500, 0].tolist() == [3.0, 4.0]
+    assert np.isfinite(found.load).all()
+    assert past_loads(RateHistory(("a", "b"), NOW_S, STEP_S, rates), COST, days=0) is None

@@ -1,0 +1,128 @@
+"""The dashboard's pages in a browser that is driven: every page, long lists, and what people do there."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+
+import chromium
+import pytest
+from fake_balancer import NOW_S, SHARDS, FakeBalancer
+from playwright.async_api import async_playwright, expect
+
+from plb_ray.domain.mapping import Mapping, Placement
+from service.api.app import create_app
+from service.local_http import serving
+
+pytestmark = [pytest.mark.skipif(chromium.BINARY is None, reason="no Chromium is installed"), pytest.mark.timeout(180)]
+
+DESKTOP, PHONE = (1360, 900), (390, 844)
+PAGES = (
+    "#/",
+    "#/order-params",
+    "#/order-params/tenant%2F7%2Forders",
+    "#/shards/shard-3",
+    "#/migrations",
+    "#/migrations/84-JFK-ATL",
+    "#/plans",
+    "#/plans/latest",
+    "#/capacity",
+    "#/events",
+    "#/models",
+    "#/decisions",
+    "#/decisions/85",
+    "#/audit",
+    "#/orders",
+    "#/settings",
+)
+
+
+@asynccontextmanager
+async def dashboard(balancer, size=DESKTOP):
+    """Yield a page of a browser, the dashboard's address, and the list that what the page complains about goes to."""
+    async with async_playwright() as playwright, serving(create_app(balancer, now_s=lambda: NOW_S)) as url:
+        browser = await playwright.chromium.launch(executable_path=chromium.BINARY, args=["--no-sandbox"])
+        page = await browser.new_page(viewport={"width": size[0], "height": size[1]})
+        page.set_default_timeout(20_000)
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text) if message.type in ("error", "warning") else None)
+        page.on("pageerror", lambda error: said.append(str(error)))
+        yield page, f"{url}/dashboard/", said
+        await browser.close()
+
+
+def many(count):
+    """Return a balancer of `count` order params."""
+    names = [f"tenant-{number:05d}" for number in range(count)]
+    return FakeBalancer(placements=Mapping(5, {name: Placement(name, (SHARDS[hash(name) % 4],), 1) for name in names}))
+
+
+async def test_every_page_fits_a_phone():
+    """At 390 px no page is wider than the screen, each has its one heading and title, and nothing fails."""
+    async with dashboard(FakeBalancer(), PHONE) as (page, url, said):
+        for fragment in PAGES:
+            await page.goto("about:blank")
+            await page.goto(url + fragment)
+            await expect(page.locator("#page-title")).to_be_visible()
+            await expect(page.locator("main [aria-busy]")).to_have_count(0)
+            assert await page.locator("h1").count() == 1, fragment
+            assert "plb-ray" in await page.title()
+            assert await page.evaluate("document.documentElement.scrollWidth") <= PHONE[0], fragment
+            assert await page.locator("main [role=alert]:visible").all_text_contents() == [], fragment
+        assert said == []
+
+
+async def test_a_page_that_does_not_exist_says_so():
+    """An address without a page, or of an order param that is not there, is answered in a sentence."""
+    async with dashboard(FakeBalancer()) as (page, url, _):
+        await page.goto(url + "#/nowhere")
+        await expect(page.locator("main [role=alert]")).to_contain_text("there is no page")
+        await page.goto(url + "#/order-params/nobody")
+        await expect(page.locator("main [role=alert]:visible").first).to_contain_text("nobody")
+
+
+async def test_ten_thousand_order_params_are_scrolled_and_searched():
+    """Of 10,000 rows only those in sight exist; the last one is reached, and a search finds one by a part of its name."""
+    async with dashboard(many(10_000)) as (page, url, said):
+        await page.goto(url + "#/order-params")
+        rows = page.locator("tr[data-order-param]")
+        await expect(rows.first).to_contain_text("tenant-00000")
+        assert await page.locator("table").get_attribute("aria-rowcount") == "10001"
+        await page.locator(".virtual").evaluate("node => { node.scrollTop = node.scrollHeight }")
+        await expect(rows.last).to_contain_text("tenant-09999")
+        assert await rows.count() < 80
+        await page.get_by_label("Search order params").fill("ANT-04242")
+        await expect(rows).to_have_count(1)
+        await expect(page.locator("#mapping-count")).to_have_text("1 order param")
+        assert said == []
+
+
+async def test_an_order_is_given_and_withdrawn():
+    """What is ordered on the page is what the balancer keeps to, and the keyboard is enough for it."""
+    balancer = FakeBalancer()
+    async with dashboard(balancer) as (page, url, said):
+        await page.goto(url + "#/orders")
+        pins = page.get_by_role("form", name="Pins")
+        await pins.get_by_label("Order param").fill("tenant/7/orders")
+        await page.keyboard.press("Enter")
+        withdraw = page.get_by_role("button", name="Withdraw: pin of tenant/7/orders")
+        await expect(withdraw).to_be_visible()
+        assert (await balancer.orders()).orders.pinned == {"tenant/7/orders"}
+        await withdraw.focus()
+        await page.keyboard.press("Enter")
+        await expect(withdraw).to_have_count(0)
+        assert (await balancer.orders()).orders.pinned == frozenset()
+        await page.get_by_role("button", name="Pause the balancer").click()
+        await expect(page.get_by_role("button", name="Resume")).to_be_visible()
+        assert (await balancer.orders()).orders.paused
+        assert said == []
+
+
+async def test_a_refusal_is_told_where_it_was_asked_for():
+    """What the service refuses stands beside the button, in the service's own sentence."""
+    async with dashboard(FakeBalancer()) as (page, url, _):
+        await page.goto(url + "#/orders")
+        pins = page.get_by_role("form", name="Pins")
+        await pins.get_by_label("Order param").fill("nobody")
+        await pins.get_by_role("button", name="Pin").click()
+        await expect(pins.get_by_role("status")).to_contain_text("Not done: ")
+        await expect(pins.get_by_role("status")).to_contain_text("nobody")

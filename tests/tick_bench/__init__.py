@@ -1,0 +1,1 @@
+"""How long a tick takes, from observing to the plan, at size."""

@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 AXE := 4.14.1
 
-.PHONY: setup check test demo e2e bench chaos storm proto clean
+.PHONY: setup check test demo e2e bench fuzz chaos storm proto clean
 
 setup: $(READY)
 
@@ -36,7 +36,12 @@ bench: $(READY)  ## the figures of docs/benchmarks.md: plans beside other solver
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.queue_bench
 	$(BIN)/python -m tests.forecast_bench
+	$(BIN)/python -m tests.replay_bench
+	$(BIN)/python -m tests.http_bench
 	$(BIN)/python -m tests.tick_bench
+
+fuzz: $(READY)  ## the whole API against its own OpenAPI document, at length, with authentication off and on (about half an hour)
+	PLB_FUZZ_EXAMPLES=300 $(BIN)/pytest -n 2 --timeout 3000 tests/service/test_fuzz.py
 
 chaos: $(READY)  ## the crash matrix on real processes, two seeds; network namespaces need root (about half an hour)
 	$(BIN)/python -m tests.chaos --seeds 2

@@ -28,7 +28,7 @@ from models.durable import publish
 from models.registry_entry import Entry, What, line_of_champions
 from models.registry_ledger import Ledger
 from plb_ray.cluster.file_lock import locked
-from plb_ray.control.auto_mode import ChampionStanding
+from plb_ray.domain.champions import ChampionStanding
 from plb_ray.domain.events import utc_text
 from plb_ray.errors import NoForecastError
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from plb_ray.errors import BadInputError
 from service.cli_backtest import make_folder, refuse_unfit
+from service.cli_live import MINUTES, check_arms, live_scenario, live_trace, order_of, say_order
 from service.cli_scenario import scenario_file, show_scenario
 
 if TYPE_CHECKING:
@@ -71,6 +72,12 @@ def replay(
     seed: Annotated[
         int, typer.Option(metavar="N", min=0, max=2**31 - 1, help="Of every random choice.", rich_help_panel=PANEL)
     ] = 1,
+    live: Annotated[
+        bool, typer.Option("--live", help="On real shard processes, in compressed time.", rich_help_panel=PANEL)
+    ] = False,
+    minutes: Annotated[
+        float, typer.Option(metavar="N", help="Of all arms together, for --live; beside training.", rich_help_panel=PANEL)
+    ] = MINUTES,
     scenario: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Play a packaged scenario; a wrong name lists them.", rich_help_panel=PANEL),
@@ -92,10 +99,21 @@ def replay(
 
     A scenario is a small situation in a text file, with what came of it below: plb replay --scenario flash-crowd
 
+    With --live the last part of it is run on real shard processes, one arm after the other, and order is checked.
+
     docs/replay.md explains the model and every figure. Leaves with 2 if the trace or an option cannot be used, and with 8 if
     what came of a scenario is not what its file says.
     """
     played = scenario_file(scenario, trace)
+    if played is not None and live:
+        chosen = _arms(arms)
+        check_arms(chosen)
+        refuse_unfit(json_path, report)
+        with _progress() as tell:
+            ran = live_scenario(played, chosen, minutes, tell)
+        _write(ran.replay, json_path, report, {"order": order_of(ran)})
+        say_order(ran)
+        return
     if played is not None:
         refuse_unfit(json_path, None)
         with _progress() as tell:
@@ -113,6 +131,13 @@ def replay(
     read = _trace(trace, order_params)
     first_bin = max(int(read.bins * WARM_UP), read.bins - int(days * 86_400 / read.step_s))
     on = field_of(read, shards, utilisation, PhysicsParams(), _rates(capacity), first_bin)
+    if live:
+        check_arms(chosen)
+        with _progress() as tell:
+            ran = live_trace(on, chosen, _calendar(events, read), seed, minutes, tell)
+        _write(ran.replay, json_path, report, {"order": order_of(ran)})
+        say_order(ran)
+        return
     with _progress() as tell:
         found = run(on, chosen, _calendar(events, read), seed, tell, monotonic_s, workers=2)
     _write(found, json_path, report)
@@ -166,14 +191,14 @@ def _calendar(path: Path | None, read: Trace) -> EventCalendar:
     return events_in(path, None, read.history(0, read.bins))
 
 
-def _write(found: Replay, json_path: Path | None, report: Path | None) -> None:
+def _write(found: Replay, json_path: Path | None, report: Path | None, more: dict[str, Any] | None = None) -> None:
     import json  # noqa: PLC0415  keeps --help fast
 
     from service.cli_options import console_of  # noqa: PLC0415  the same
     from service.plan_report import write_json, write_whole  # noqa: PLC0415  imports numpy
     from service.replay_report import document, table, words  # noqa: PLC0415  the same
 
-    figures = document(found)
+    figures = document(found) | (more or {})
     if report is not None:
         from service.replay_page import page  # noqa: PLC0415  imports plotly
 

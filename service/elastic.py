@@ -48,7 +48,7 @@ def advising(settings: Settings, loop: ControlLoop) -> ElasticKeeper:
 
 def _keeper(policy: ElasticPolicy, provider: ShardProvider | None, settings: Settings, loop: ControlLoop) -> ElasticKeeper:
     in_flight = settings.balancer.migrations_in_flight
-    return ElasticKeeper(policy, provider, lambda: loop.fleet_picture(MIGRATION_S, in_flight), STANDARD)
+    return ElasticKeeper(policy, provider, lambda: loop.fleet_picture(MIGRATION_S, in_flight), STANDARD, loop.moves_held)
 
 
 @asynccontextmanager

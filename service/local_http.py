@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
@@ -22,23 +22,31 @@ STARTED_POLL_S = 0.005
 
 
 @asynccontextmanager
-async def serving(app: FastAPI, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[str]:
+async def serving(
+    app: FastAPI, host: str = "127.0.0.1", port: int = 0, tls: tuple[Path, Path] | None = None
+) -> AsyncIterator[str]:
     """Serve an application while the block runs, and yield its URL. Signals are left to the caller.
+
+    Args:
+        app: what answers.
+        host: address to listen on.
+        port: 0 takes a free one.
+        tls: certificate and key in PEM; None: plain HTTP.
 
     Raises:
         PortInUseError: somebody listens on that port.
     """
     port = claim_port(host, port, "the HTTP service")
     # uvicorn's own log_config would close every handler of this process, and absl's closes the stream it was born with.
-    config = uvicorn.Config(
-        app, host=host, port=port, log_config=None, log_level="warning", access_log=False, lifespan="off"
-    )
+    cert, key = tls or (None, None)
+    quiet: dict[str, Any] = {"log_config": None, "log_level": "warning", "access_log": False, "lifespan": "off"}
+    config = uvicorn.Config(app, host=host, port=port, ssl_certfile=cert, ssl_keyfile=key, **quiet)
     server = _Server(config)
     task = asyncio.create_task(server.serve())
     try:
         while not server.started and not task.done():  # noqa: ASYNC110  uvicorn tells by a flag only
             await asyncio.sleep(STARTED_POLL_S)
-        yield url_of(host, port)
+        yield url_of(host, port, tls=tls is not None)
     finally:
         server.should_exit = True
         await task

@@ -33,6 +33,7 @@ def document(replay: Replay) -> dict[str, Any]:
         "unavoidable_messages": replay.unavoidable,
         "forecast_s": replay.forecast_s,
         "source": replay.source,
+        "verdict": verdict(replay),
         "arms": {arm: _arm(runs) for arm, runs in replay.runs.items()},
     }
 
@@ -85,16 +86,61 @@ def table(replay: Replay) -> Table:
     return shown
 
 
+def verdict(replay: Replay) -> dict[str, float | None]:
+    """Return the shares that a replay is about; None where an arm is missing, or there is nothing to save.
+
+    Excess is without what single order params larger than a shard bring. `of_reactive` is how much less predicting leaves
+    than the best reactive run; `of_reactive_with_as_few_moves` than the best of those with no more migrations than it;
+    `of_oracle` its part of the oracle's saving over hashing; `of_shard_hours` how many fewer the elastic arm needs than
+    static-peak.
+    """
+    left = {arm: _left(replay, runs[0]) for arm, runs in replay.runs.items()}
+    hours = {arm: runs[0].result.totals.shard_s for arm, runs in replay.runs.items()}
+    predictive = left.get("predictive")
+    few = _reactive_with_as_few_moves(replay)
+    static, oracle = left.get("static"), left.get("oracle")
+    return {
+        "of_reactive": _less(predictive, left.get("reactive")),
+        "of_reactive_with_as_few_moves": _less(predictive, few),
+        "of_oracle": _part(static, predictive, oracle),
+        "of_shard_hours": _less(hours.get("elastic"), hours.get("static-peak")),
+    }
+
+
+def _left(replay: Replay, run: Run) -> float:
+    return max(0.0, run.result.totals.excess_messages - replay.unavoidable)
+
+
+def _reactive_with_as_few_moves(replay: Replay) -> float | None:
+    if not {"reactive", "predictive"} <= replay.runs.keys():
+        return None
+    most = replay.reported("predictive").result.totals.migrations
+    return min((_left(replay, run) for run in replay.runs["reactive"] if run.result.totals.migrations <= most), default=None)
+
+
+def _less(one: float | None, other: float | None) -> float | None:
+    """Return by what share one is less than the other."""
+    return None if one is None or not other else 1 - one / other
+
+
+def _part(worst: float | None, found: float | None, best: float | None) -> float | None:
+    if worst is None or found is None or best is None or worst <= best:
+        return None
+    return (worst - found) / (worst - best)
+
+
+SENTENCES = {
+    "of_reactive": "Predicting leaves {:.0%} less avoidable excess than the best reactive setting.",
+    "of_reactive_with_as_few_moves": "It leaves {:.0%} less than the best reactive setting with no more migrations than it.",
+    "of_oracle": "It reaches {:.0%} of what knowing the future would save over hashing.",
+    "of_shard_hours": "Elastic shards need {:.0%} fewer shard-hours than as many as hashing needs at the peak.",
+}
+
+
 def words(replay: Replay) -> list[str]:
     """Return what the figures say, in sentences."""
-    found = {arm: runs[0].result.totals.excess_messages - replay.unavoidable for arm, runs in replay.runs.items()}
-    said = []
-    if {"reactive", "predictive"} <= found.keys() and found["reactive"] > 0:
-        share = 1 - found["predictive"] / found["reactive"]
-        said.append(f"Predicting takes away {share:.0%} of the avoidable excess that the best reactive setting leaves.")
-    if {"static", "predictive", "oracle"} <= found.keys() and found["static"] > found["oracle"]:
-        share = (found["static"] - found["predictive"]) / (found["static"] - found["oracle"])
-        said.append(f"It reaches {share:.0%} of what knowing the future would save over hashing.")
+    shares = verdict(replay)
+    said = [sentence.format(share) for name, sentence in SENTENCES.items() if (share := shares[name]) is not None]
     if replay.unavoidable > 0:
         said.append(
             f"{replay.unavoidable:,.0f} messages over capacity are of single order params larger than a shard; no mapping "

@@ -165,11 +165,11 @@ def _one(job: _Job) -> Run:
 
 
 def _elastic(on: Field, settings: BalancerSettings) -> tuple[Field, ElasticFleet]:
-    """Return the field with places for shards to come, and the fleet that begins with those of the given one."""
+    """Return the field with places for shards to come, and the fleet; the given shards always stay, as in `plb serve`."""
     most = MORE_SHARDS * len(on.rates)
     wide = elastic_field(on, most)
     up = np.arange(len(wide.rates)) < len(on.rates)
-    limits = ElasticSettings(enabled=True, min_shards=max(1, len(on.rates) // 2), max_shards=most)
+    limits = ElasticSettings(enabled=True, min_shards=len(on.rates), max_shards=most)
     return wide, ElasticFleet(float(on.rates.max()), up, limits, settings.headroom)
 
 

@@ -31,7 +31,7 @@ from plb_ray.simulation.scenarios.build import build
 from plb_ray.simulation.scenarios.outcome import outcome
 from plb_ray.simulation.scenarios.parse import parse
 from plb_ray.simulation.scenarios.play import play
-from service.replay_forecasts import COST, Oracle
+from service.replay_forecasts import COST, LookBack, Oracle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from plb_ray.domain.load import LoadEstimate
-    from plb_ray.domain.plan import Plan, PlanProblem
-    from plb_ray.simulation.replay.arm import Foresight
+    from plb_ray.domain.plan import Move, Plan, PlanProblem
+    from plb_ray.simulation.replay.arm import Foresight, Hindsight
     from plb_ray.simulation.scenarios.build import Built
     from plb_ray.simulation.scenarios.play import Played
 
@@ -60,10 +60,17 @@ class SteadyPlanner:
 
     def plan(self, problem: PlanProblem) -> Plan:
         """See `Planner`."""
-        backwards = count(0.0, -PATIENCE_S)  # by such a clock a plan is never late: EFFORT_S bounds work, and no time
-        planner = CompositePlanner(backwards.__next__)
-        plan = planner.plan(replace(problem, budget=replace(problem.budget, wall_s=EFFORT_S, work=WORK)))
+        plan = _patient().plan(replace(problem, budget=replace(problem.budget, wall_s=EFFORT_S, work=WORK)))
         return replace(plan, solve_s=0.0, first_sound_s=None)
+
+    def restated(self, problem: PlanProblem, moves: Sequence[Move]) -> Plan:
+        """See `Planner`."""
+        return replace(_patient().restated(problem, moves), solve_s=0.0, first_sound_s=None)
+
+
+def _patient() -> CompositePlanner:
+    """Return a planner by whose clock no plan is ever late: EFFORT_S bounds work, and no time."""
+    return CompositePlanner(count(0.0, -PATIENCE_S).__next__)
 
 
 class Statistical:
@@ -107,14 +114,18 @@ def play_text(
     for number, arm in enumerate(arms):
         tell(f"playing {arm}", number / len(arms))
         decider = None if arm == "static" else Decider(SteadyPlanner(), PlanVerifier(), settings)
-        played[arm] = play(built, decider, _foresight(arm, built, settings, physics), physics)
+        foresight, hindsight = _told(arm, built, settings, physics)
+        played[arm] = play(built, decider, foresight, physics, hindsight)
     return outcome(played, scenario.step_s, scenario.bins), played
 
 
-def _foresight(arm: str, built: Built, settings: BalancerSettings, physics: PhysicsParams) -> Foresight | None:
-    if arm == "predictive":
-        return Statistical(built, settings.margin.levels)
-    if arm != "oracle":
-        return None
+def _told(
+    arm: str, built: Built, settings: BalancerSettings, physics: PhysicsParams
+) -> tuple[Foresight | None, Hindsight | None]:
+    """Return what an arm is told of the future and of the past."""
+    if arm not in ("predictive", "oracle"):
+        return None, None
     scenario, trace = built.scenario, built.trace
-    return Oracle(Field(trace, scenario.first_bin, scenario.bins, built.shard_ids, built.rates, built.owner, physics))
+    on = Field(trace, scenario.first_bin, scenario.bins, built.shard_ids, built.rates, built.owner, physics)
+    foresight = Oracle(on) if arm == "oracle" else Statistical(built, settings.margin.levels)
+    return foresight, LookBack(on, settings.hedge_days)

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 ACTOR_NAME = "plb-control"
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S = 300.0  # the first start of an installation without `optimizer.warm` compiles for 70 s of a core
 CLOSE_TIMEOUT_S = 10.0
 RETRY_BUILD_S = 1.0
 LOG = logging.getLogger(__name__)

@@ -1,8 +1,9 @@
-"""What an admitted move takes from those after it: room on its destination, and budgets."""
+"""What an admitted move takes from those after it: room on its destination, and budgets; and who must leave before it."""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,9 +14,39 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from plb_ray.control.damping import Memory
+    from plb_ray.control.orders import Orders
     from plb_ray.control.stating import Course
+    from plb_ray.control.views import AdmittedMove
     from plb_ray.domain.plan import Move
     from plb_ray.settings import BalancerSettings
+
+
+def parted(moves: list[AdmittedMove], course: Course, orders: Orders) -> list[AdmittedMove]:
+    """Return the moves, those held back that would come beside a member of their spread group that does not leave now.
+
+    A plan keeps the groups as a whole, but not every move of it is sent in the same tick.
+    """
+    if not orders.spread_groups:
+        return moves
+    group_of = {name: members for members in orders.spread_groups.values() for name in members}
+    ids = [shard.shard_id for shard in course.situation.shards]
+    heading = {name: ids[at] for name, at in zip(course.situation.order_params, course.heading, strict=True)}
+    while True:
+        sent = {each.move.order_param: each.move.destination for each in moves if each.admission is Admission.ADMITTED}
+        places = {**heading, **sent}
+        crowding = {
+            name
+            for name, to in sent.items()
+            if any(places.get(other) == to for other in group_of.get(name, ()) if other != name)
+        }
+        if not crowding:
+            return moves
+        moves = [
+            replace(each, admission=Admission.WAITS_FOR_WAVE)
+            if each.move.order_param in crowding and each.admission is Admission.ADMITTED
+            else each
+            for each in moves
+        ]
 
 
 class Rooms:

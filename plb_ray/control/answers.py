@@ -62,6 +62,7 @@ class Answers(RecordAnswers):
         self._known_events = KnownEvents(parts.events)
         self._record = Record(parts, settings.headroom)
         self._seen: Observation | None = None
+        self._viewed: tuple[Observation, Outlook | None, frozenset[str], tuple[ShardView, ...]] | None = None
         self._outlook: Outlook | None = None
         self._decision: Decision | None = None
         self._table: tuple[Observation, OrderParamTable] | None = None
@@ -219,6 +220,13 @@ class Answers(RecordAnswers):
             estimate = await asyncio.to_thread(day_ahead, seen.owner, outlook.forecasts, cost, levels, self._parts.feedback)
         return fleet_picture(seen, estimate, migration_s, in_flight)
 
+    def moves_held(self) -> str:
+        """Return why no moves are sent now, in words; empty if they are."""
+        orders = self._orders.view.orders
+        if orders.paused:
+            return "the balancer is paused, so no shards are started or drained"
+        return "" if orders.mode.acts else f"in mode {orders.mode.value} no shards are started or drained"
+
     def follow_fleet(self, keeper: ElasticKeeper) -> None:
         """Let this keeper say how many shards there should be."""
         self._fleet = keeper
@@ -261,18 +269,22 @@ class Answers(RecordAnswers):
         return HistoryView(history.step_s, history.steps, history.end_s, names, self._pushed, self._source_error)
 
     def _shard_views(self) -> tuple[ShardView, ...]:
-        seen = self._seen
+        """Return one view per shard, made anew only after a tick or an order: with 10,000 order params it takes 0.1 s."""
+        seen, outlook, draining = self._seen, self._outlook, self._orders.view.orders.draining
         if seen is None:
             return ()
-        return shard_views(
-            shards=seen.shards,
-            snapshot=seen.snapshot,
-            arriving=seen.arriving,
-            rates=seen.rates,
-            served_per_s=seen.served_per_s,
-            past=seen.past,
-            estimate=self._outlook.estimate if self._outlook else None,
-            owner=seen.owner,
-            headroom=self._settings.headroom,
-            draining=self._orders.view.orders.draining,
-        )
+        if self._viewed is None or self._viewed[:2] != (seen, outlook) or self._viewed[2] != draining:
+            views = shard_views(
+                shards=seen.shards,
+                snapshot=seen.snapshot,
+                arriving=seen.arriving,
+                rates=seen.rates,
+                served_per_s=seen.served_per_s,
+                past=seen.past,
+                estimate=outlook.estimate if outlook else None,
+                owner=seen.owner,
+                headroom=self._settings.headroom,
+                draining=draining,
+            )
+            self._viewed = (seen, outlook, draining, views)
+        return self._viewed[3]

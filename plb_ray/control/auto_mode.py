@@ -12,7 +12,6 @@ is no reason to stop relieving shards. Pure.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from plb_ray.control.forecast_quality import BASELINE, CHAMPION, VerdictRule, verdict
@@ -21,32 +20,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from plb_ray.control.forecast_quality import ForecastQuality
+    from plb_ray.domain.champions import ChampionStanding
 
 DAY_S = 86_400.0
 SHORT, MEDIUM = "short", "medium"
 RULE = VerdictRule(span_s=DAY_S)
-
-
-@dataclass(frozen=True)
-class ChampionStanding:
-    """Who serves one horizon.
-
-    Attributes:
-        serving: groups of order params that a champion serves.
-        demoted: groups whose champion was demoted and that the baseline serves.
-        reason: why the last of them was demoted, in words; empty if none was.
-        learnt_s: the shortest history that a serving champion has learnt from; 0 if none serves.
-    """
-
-    serving: int = 0
-    demoted: int = 0
-    reason: str = ""
-    learnt_s: float = 0.0
-
-    @property
-    def lost(self) -> bool:
-        """Whether there were champions and none serves any more."""
-        return self.demoted > 0 and self.serving == 0
 
 
 def proof(standing: ChampionStanding, quality: Iterable[ForecastQuality]) -> str:

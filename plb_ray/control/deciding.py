@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from plb_ray.control.admitting import Budgets, Rooms
+from plb_ray.control.admitting import Budgets, Rooms, parted
 from plb_ray.control.aims import LEAD_TICKS, aim_of, breaks, highest, in_sight_of, uneven
 from plb_ray.control.guard import usable
 from plb_ray.control.hedging import hedged, hedges, prepared_s
@@ -118,13 +118,15 @@ class Decider:
         basis = Basis.MEASURED if estimate is None else Basis.FORECAST
         course = course_of(situation, self._counted(estimate))
         problem = self._problem(course, orders, ())
-        problem = replace(problem, budget=replace(problem.budget, moves=len(moves)))
+        within = np.full(len(problem.shards), self._settings.headroom)  # the dead band is for plans that are made now
+        problem = replace(problem, headroom=within, budget=replace(problem.budget, moves=len(moves)))
         plan = self._planner.restated(problem, moves)
         faults = self._checker.check(problem, plan)
         if faults:
             refused = tuple(AdmittedMove(move, Admission.PLAN_REFUSED) for move in plan.moves)
             return Ruling(replace(plan, status=PlanStatus.REFUSED), refused, faults, basis, course, notes), memory
-        ruling = Ruling(plan, tuple(self._each(course, plan, memory, at_once=True)), (), basis, course, notes)
+        sent = parted(self._each(course, plan, memory, at_once=True), course, orders)
+        ruling = Ruling(plan, tuple(sent), (), basis, course, notes)
         return ruling, memory.with_sent(ruling.sent, situation.at_s)
 
     def _planned(
@@ -195,7 +197,7 @@ class Decider:
             whole = Admission.NOT_WORTH_IT
         if whole is not None:
             return [AdmittedMove(move, whole) for move in plan.moves]
-        return self._each(course, plan, memory, at_once=orders.mode is Mode.RELIEF)
+        return parted(self._each(course, plan, memory, at_once=orders.mode is Mode.RELIEF), course, orders)
 
     def _each(self, course: Course, plan: Plan, memory: Memory, *, at_once: bool) -> list[AdmittedMove]:
         """Return each move with what becomes of it; `at_once`: none waits for a quieter time."""

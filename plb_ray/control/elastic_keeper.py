@@ -5,7 +5,8 @@
     and in every turn: remove what has been emptied
 
 A turn that fails changes nothing that the next one would not see. What lives here is the order of these steps; what is
-needed is computed in `control.elastic`, and processes are started by a `ShardProvider`. Without one a turn only advises.
+needed is computed in `control.elastic`, and processes are started by a `ShardProvider`. Without one a turn only advises, and
+so it does while no moves may be sent: a shard that came would stay empty, and one that is to leave would stay full.
 """
 
 from __future__ import annotations
@@ -62,6 +63,7 @@ class ElasticKeeper:
         provider: acts; None: nobody does.
         look: returns the newest picture; None while there is none.
         shard_type: what is started.
+        held: why no moves may be sent now, in words; empty if they may.
 
     Attributes:
         advice: of the last turn; None before the first.
@@ -74,6 +76,7 @@ class ElasticKeeper:
         provider: ShardProvider | None,
         look: Callable[[], Awaitable[FleetPicture | None]],
         shard_type: str,
+        held: Callable[[], str] = str,
     ) -> None:
         self.advice: ElasticAdvice | None = None
         self.last_error = ""
@@ -83,6 +86,7 @@ class ElasticKeeper:
         self._provider = provider
         self._look = look
         self._shard_type = shard_type
+        self._held = held
         self._memory = ElasticMemory()
 
     @property
@@ -113,7 +117,7 @@ class ElasticKeeper:
             self._view,
             starting=tuple(shard.shard_id for shard in provided if shard.starting),
             draining=tuple(shard.shard_id for shard in provided if shard.draining),
-            error=self.last_error,
+            error=self.last_error or (self._held() if self._provider else ""),
         )
 
     async def _turn(self) -> None:
@@ -128,7 +132,7 @@ class ElasticKeeper:
         capacity = _least_capacity(picture)
         advice, self._memory = await asyncio.to_thread(self._policy.advise, picture.outlook, capacity, now, self._memory)
         self.advice, self._view = advice, _view(picture, now, advice, managed=provider is not None)
-        if provider is None:
+        if provider is None or self._held():
             return
         if advice.target > now:
             LOG.info("scale out: %s", advice.reason)

@@ -86,13 +86,14 @@ class ControlLoop(Answers):
         # Before the look: what arrives while it is taken must not be planned with a stale owner.
         self._moving = await self._on_their_way()
         seen = await self._observer.look()
+        self._record.learned(self._observer, seen.snapshot.at_s)
         outlook = await self._foresight.foresee(seen, self._observer.cost)
         self._seen, self._outlook = seen, outlook  # together: whoever asks in between gets the picture before
         self._ticks += 1
         if outlook is not None:
             await self._foresight.compare(seen.history, outlook)
             await self._learn_mode()
-            await self._record.settle(self._situation(seen, outlook), self._observer)
+            await self._record.settle(self._situation(seen, outlook))
         async with self._clerk.turn:
             await self._clerk.carry_on()
             if outlook is None or self._orders.view.orders.mode is Mode.STATIC:

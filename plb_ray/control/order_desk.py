@@ -15,12 +15,12 @@ from plb_ray.control.views import Mode
 from plb_ray.errors import BadInputError, UnknownOrderParamError, UnknownShardError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Mapping
 
-    from plb_ray.control.auto_mode import ChampionStanding
     from plb_ray.control.forecast_quality import ForecastQuality
     from plb_ray.control.orders import OrdersChange
     from plb_ray.control.ports import OrdersStore, Queue
+    from plb_ray.domain.champions import ChampionStanding
 
 LOG = logging.getLogger("plb.control")
 CONFIGURED = "as set by balancer.mode"
@@ -119,14 +119,20 @@ class OrderDesk:
         self._standing, self.error = standing, ""
 
     async def _refuse_unfit(self, change: OrdersChange, orders: Orders) -> None:
-        shards = {shard.shard_id for shard in await self._queue.shards()}
-        named = {name for flags in (change.draining, change.filling) for name, wanted in flags.items() if wanted}
-        _refuse_unknown(named.union(*change.forbidden.values()), shards, UnknownShardError)
-        order_params = {name for name, wanted in change.pins.items() if wanted}.union(*change.spread_groups.values())
+        """Refuse what the change orders, if it cannot be meant; what stood before, and a pause, ask nobody anything."""
+        named = _wanted(change.draining) | _wanted(change.filling)
+        order_params = _wanted(change.pins).union(*change.spread_groups.values())
         order_params |= {name for name, forbidden in change.forbidden.items() if forbidden}
         if order_params:
             _refuse_unknown(order_params, (await self._queue.mapping()).placements, UnknownOrderParamError)
-        _refuse_contradictions(orders, shards)
+        if named or order_params:
+            shards = {shard.shard_id for shard in await self._queue.shards()}
+            _refuse_unknown(named.union(*change.forbidden.values()), shards, UnknownShardError)
+            _refuse_contradictions(change, orders, shards)
+
+
+def _wanted(flags: Mapping[str, bool]) -> set[str]:
+    return {name for name, wanted in flags.items() if wanted}
 
 
 def _refuse_unknown(
@@ -137,23 +143,22 @@ def _refuse_unknown(
             raise error(name)
 
 
-def _refuse_contradictions(orders: Orders, shards: set[str]) -> None:
-    """Refuse orders that no allocation can keep, whatever the load. Raises BadInputError."""
-    if both := orders.draining & orders.filling:
+def _refuse_contradictions(change: OrdersChange, orders: Orders, shards: set[str]) -> None:
+    """Refuse to order what no allocation can keep, whatever the load. Raises BadInputError."""
+    if both := orders.draining & orders.filling & (_wanted(change.draining) | _wanted(change.filling)):
         raise BadInputError(f"shard {min(both)!r} cannot be drained and filled at once; take one of the two back first")
-    if shards and shards <= orders.draining:
+    if _wanted(change.draining) and shards <= orders.draining:
         raise BadInputError("every shard would be draining; at least one must keep taking order params")
-    for name, forbidden in sorted(orders.forbidden.items()):
+    for name, forbidden in sorted(change.forbidden.items()):
         if shards <= forbidden:
             raise BadInputError(f"order param {name!r} would be forbidden on every shard; leave it at least one")
-    groups: dict[str, str] = {}
-    for group, members in sorted(orders.spread_groups.items()):
+    for group, members in sorted(change.spread_groups.items()):
         if len(members) > len(shards):
             raise BadInputError(f"group {group!r} has {len(members)} order params, but there are {len(shards)} shards")
         for name in sorted(members):
-            if name in groups:
-                raise BadInputError(f"order param {name!r} is in group {groups[name]!r} already; it can be in one only")
-            groups[name] = group
+            others = {other for other, theirs in orders.spread_groups.items() if name in theirs} - {group}
+            if others:
+                raise BadInputError(f"order param {name!r} is in group {min(others)!r} already; it can be in one only")
 
 
 def _document_of(standing: _Standing) -> dict[str, Any]:

@@ -46,6 +46,11 @@ class OrderParamTable:
         """Row of each name."""
         return {name: row for row, name in enumerate(self.names)}
 
+    @cached_property
+    def by_name(self) -> tuple[int, ...]:
+        """Rows in the order of their names."""
+        return tuple(sorted(range(len(self.names)), key=self.names.__getitem__))
+
 
 def order_param_table(seen: Observation) -> OrderParamTable:
     """Return one row for every order param that is placed, whether or not anything has arrived for it."""

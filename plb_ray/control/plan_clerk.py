@@ -60,6 +60,8 @@ class PlanClerk:
 
     async def save(self, save: PlanSave, decision: Decision) -> SavedPlan:
         """See `OrderKeeping.save_plan`; the decision is that of a dry run."""
+        if decision.faults:
+            raise NoPlanError(f"the plan does not pass the check, so it is not kept: {'; '.join(decision.faults)}")
         if not decision.moves:
             raise NoPlanError("there is nothing to save: no shard is or will be over its limit, and no rule is broken")
         begins = self._plans.event(PlanState.SAVED, save.who)

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Callable, Collection, Sequence
     from pathlib import Path
 
-    from plb_ray.control.auto_mode import ChampionStanding
     from plb_ray.domain.audit import AuditEntry, AuditQuery, DecisionQuery
+    from plb_ray.domain.champions import ChampionStanding
     from plb_ray.domain.effects import EffectQuery, MoveEffect
     from plb_ray.domain.events import CalendarChange, Event, EventCalendar
     from plb_ray.domain.load import LoadSnapshot, Shard

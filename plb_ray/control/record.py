@@ -1,6 +1,6 @@
 """What the control loop keeps of what it does: decisions, what moves promise and what comes of it, its acts, learned costs.
 
-    tick: begin (once) -> settle(situation) ... decide ... keep(decision, course) -> the moves are sent
+    tick: begin (once) -> learned(costs) -> settle(situation) ... decide ... keep(decision, course) -> the moves are sent
 
 `keep` returns when the decision, the promises and the acts are on disk, so whatever is sent can be looked up, whenever the
 process ends. The three share a transaction.
@@ -65,11 +65,14 @@ class Record:
                 self._scribe.note("costs.set_aside", self._costs.set_aside.name, "learned anew", self._costs.error)
         self._begun = True
 
-    async def settle(self, situation: Situation, observer: Observer) -> None:
-        """Compare the step that has closed with what was promised of it, and let the costs be kept if that is due."""
-        await self._effects.settle(situation)
+    def learned(self, observer: Observer, at_s: float) -> None:
+        """Let the costs that are known now be kept if that is due."""
         if self._costs is not None:
-            self._costs.note(observer.cost, situation.at_s)
+            self._costs.note(observer.cost, at_s)
+
+    async def settle(self, situation: Situation) -> None:
+        """Compare the step that has closed with what was promised of it."""
+        await self._effects.settle(situation)
 
     def training_started(self, horizons: tuple[str, ...], steps: int) -> None:
         """Note that networks are trained anew."""

@@ -51,9 +51,8 @@ class Mirror:
         self._first += steps
         self.length -= steps
 
-    def last(self, steps: int) -> NDArray[np.float32]:
-        """Return (K, steps) the last ones: a view that never changes, and must not be written to."""
-        end = self._first + self.length
-        view = self._rates[:, end - steps : end]
+    def between(self, begin: int, end: int) -> NDArray[np.float32]:
+        """Return (K, end - begin) those steps: a view that never changes, and cannot be written to."""
+        view = self._rates[:, self._first + begin : self._first + end]
         view.flags.writeable = False
         return view

@@ -165,9 +165,11 @@ class StepWindow:
 
     def last(self, steps: int | None = None) -> RateHistory:
         """Return the last `steps` steps (None: all) of all order params. It never changes, and must not be changed."""
-        taken = len(self) if steps is None else min(steps, len(self))
-        start_s = self._first_s + (len(self) - taken) * self.step_s
-        return RateHistory(self.order_params, start_s, self.step_s, self._mirrored().last(taken))
+        names, first_s, mirror = self.order_params, self._first_s, self._mirrored()
+        length = mirror.length  # of the mirror, not of the window: that may go on while another thread asks
+        taken = length if steps is None else min(steps, length)
+        rates = mirror.between(length - taken, length)
+        return RateHistory(names[: len(rates)], first_s + (length - taken) * self.step_s, self.step_s, rates)
 
     def gap_starts_s(self, since_s: int) -> NDArray[np.int64]:
         """Return the starts of the steps from `since_s` on of which nothing is known, ascending."""

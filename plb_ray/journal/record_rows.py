@@ -9,16 +9,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete, exists, insert, select, update
+from sqlalchemy import delete, func, insert, select, update
 
 from plb_ray.domain.audit import AuditEntry
 from plb_ray.domain.effects import EffectState, MoveEffect
 from plb_ray.journal.tables import audit, decision_moves, decisions, effects
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import ColumnElement, Connection, ScalarSelect, Select
 
     from plb_ray.domain.audit import AuditQuery, DecisionQuery
     from plb_ray.domain.effects import EffectQuery
@@ -47,24 +47,38 @@ def find_decisions(connection: Connection, query: DecisionQuery) -> tuple[dict[s
     if query.before is not None:
         conditions.append(column.number < query.before)
     if query.since_s is not None:
-        conditions.append(column.at_s >= query.since_s)
+        later = column.at_s >= query.since_s
+        conditions += [later, column.number >= _bound(func.min, later)]
     if query.until_s is not None:
-        conditions.append(column.at_s < query.until_s)
+        earlier = column.at_s < query.until_s
+        conditions += [earlier, column.number <= _bound(func.max, earlier)]
     if query.with_moves or query.order_param is not None or query.admission is not None:
-        conditions.append(_has_move(query))
+        conditions.append(column.number.in_(_moved(query)))
     page = select(column.document).where(*conditions).order_by(column.number.desc()).limit(query.limit)
     return tuple(json.loads(document) for document in connection.execute(page).scalars())
 
 
-def _has_move(query: DecisionQuery) -> ColumnElement[bool]:
-    """Return the condition that one and the same move of a decision is as asked for."""
+def _bound(of: Callable[..., ColumnElement[Any]], condition: ColumnElement[bool]) -> ScalarSelect[Any]:
+    """Return the first or last number of a time: where the search begins and ends.
+
+    Of a sum and not of the bare number: SQLite would look for that by reading decision after decision, while the index of
+    times has all that is asked.
+    """
+    return select(of(decisions.c.number + 0)).where(condition).correlate(None).scalar_subquery()
+
+
+def _moved(query: DecisionQuery) -> Select[Any]:
+    """Return the numbers of decisions of which one and the same move is as asked for; no more of them than may be needed."""
     moves = decision_moves.c
-    conditions = [moves.number == decisions.c.number]
+    conditions: list[ColumnElement[bool]] = []
     if query.order_param is not None:
         conditions.append(moves.order_param == query.order_param)
     if query.admission is not None:
         conditions.append(moves.admission == query.admission)
-    return exists().where(*conditions)
+    if query.before is not None:
+        conditions.append(moves.number < query.before)
+    found = select(moves.number).where(*conditions).distinct().order_by(moves.number.desc())
+    return found if query.since_s is not None or query.until_s is not None else found.limit(query.limit)
 
 
 def get_decision(connection: Connection, number: int) -> dict[str, Any] | None:

@@ -63,7 +63,7 @@ class DampingSettings:
     moves_per_hour: Count = 120
     moves_per_shard: Count = 8
     move_cost_s: Annotated[float, Field(ge=0)] = 1.0
-    hedge_gain_s: Annotated[float, Field(ge=0)] = 30.0
+    hedge_gain_s: Annotated[float, Field(ge=0)] = 60.0
 
 
 @dataclass(frozen=True)

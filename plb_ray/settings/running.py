@@ -15,6 +15,7 @@ class RaySettings:
     """Which Ray: an `address` joins a running cluster, none starts one on this machine.
 
     Attributes:
+        address: of a running cluster to join.
         num_cpus: of the one that is started; None: all of the machine.
         object_store_mb: shared memory of the one that is started.
         job_server: whether the one that is started takes retraining jobs (`plb retrain`); Ray's dashboard comes with it.

@@ -30,6 +30,7 @@ class TrafficReport:
         verdict: of the order checker.
         overload_shard_seconds: shard-seconds in which messages arrived at a shard faster than it can serve, per bin.
         delay_ms: p50, p99 and max of the time from send to consumption.
+        delays_ms: (N,) that time of each message that was consumed.
         arrivals: (S, bins) messages that each shard accepted in each bin.
         sent_late_ms_max: how far the sender fell behind its schedule.
     """
@@ -37,6 +38,7 @@ class TrafficReport:
     verdict: Verdict
     overload_shard_seconds: float
     delay_ms: dict[str, float]
+    delays_ms: np.ndarray
     arrivals: np.ndarray
     sent_late_ms_max: float
 
@@ -90,6 +92,7 @@ class TrafficRun:
             verdict=self._checker.verdict(),
             overload_shard_seconds=overloaded * self.stage.seconds_per_bin,
             delay_ms={"p50": float(p50), "p99": float(p99), "max": float(delays.max())},
+            delays_ms=np.array(self._delays_ms),
             arrivals=self._arrivals,
             sent_late_ms_max=self._late_s_max * 1000,
         )

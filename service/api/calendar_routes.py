@@ -12,8 +12,9 @@ from plb_ray.errors import BadInputError
 from plb_ray.ingest.events_read import Form, read_events
 from plb_ray.ingest.events_times import Span, default_span
 from service.api import examples
-from service.api.calendar_schemas import CalendarChange, Event, EventList, EventPut, Moment
+from service.api.calendar_schemas import CalendarChange, Event, EventList, EventPut
 from service.api.deps import BalancerDep, NowDep
+from service.api.moments import Moment
 
 router = APIRouter(prefix="/v1", tags=["events"])
 

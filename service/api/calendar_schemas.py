@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from service.api import examples
+from service.api.moments import Moment
 from service.api.schemas import Out, UtcTime
-
-Moment = AwareDatetime
-"""A time with an offset."""
 
 _KIND = "a word: campaign, match, holiday, maintenance, or one of your own; forecasters learn from each kind by itself"
 _ORDER_PARAMS = "whom it concerns: names, or patterns with *, ? and [abc]; none: all order params"

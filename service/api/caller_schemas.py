@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, StrictFloat
 
 from service.api.schemas import Out, UtcTime
 from service.auth.roles import Role
@@ -49,7 +49,7 @@ class TokenStart(BaseModel):
 
     name: str = Field(min_length=1, max_length=NAME_MAX, pattern=r"^[!-~]+( [!-~]+)*$", description="the audit log shows it")
     role: Role
-    expires_days: float | None = Field(None, gt=0, le=36_500, description="null: never")
+    expires_days: StrictFloat | None = Field(None, gt=0, le=36_500, description="null: never")
 
 
 class Token(Out):

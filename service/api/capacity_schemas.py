@@ -5,19 +5,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
 
+from service.api.moments import Moment
 from service.capacity_ask import SHARDS_MOST, Campaign, CapacityAsk, Growth, HorizonName, NewTenant, TypeAsked
 
 ASKED_MOST = 100
 DEADLINE_MOST_S = 20.0
 NAME_CHARS = 400
 
-Amount = Annotated[float, Field(gt=0, le=1e300, allow_inf_nan=False)]
-Quantity = Annotated[float, Field(ge=0, le=1e15, allow_inf_nan=False)]
+Amount = Annotated[StrictFloat, Field(gt=0, le=1e300, allow_inf_nan=False)]
+Quantity = Annotated[StrictFloat, Field(ge=0, le=1e15, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS)]
 Patterns = Annotated[list[Name], Field(max_length=ASKED_MOST, description="names, or patterns with *, ? and [abc]")]
-Time = AwareDatetime | Annotated[float, Field(ge=-1e11, le=1e11, allow_inf_nan=False)]
+Time = Moment | Annotated[StrictFloat, Field(ge=-1e11, le=1e11, allow_inf_nan=False)]
 
 QUESTION: dict[str, Any] = {
     "horizon": "day",
@@ -94,14 +95,14 @@ class TypeIn(In):
         min_length=1, max_length=20, description="by resource; one that is left out has no limit"
     )
     price: Amount = Field(1.0, description="of one shard, in any unit")
-    most: int | None = Field(None, ge=0, le=SHARDS_MOST, description="how many there may be; null: any number")
+    most: StrictInt | None = Field(None, ge=0, le=SHARDS_MOST, description="how many there may be; null: any number")
 
 
 class GrowthIn(In):
     """What if the traffic of these order params changes."""
 
     order_params: Patterns = Field(default=[], description="names or patterns; none: all")
-    percent: float = Field(ge=-100, le=1e6, allow_inf_nan=False)
+    percent: StrictFloat = Field(ge=-100, le=1e6, allow_inf_nan=False)
 
 
 class CampaignIn(In):
@@ -127,16 +128,16 @@ class CapacityQuestion(In):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [QUESTION]})
 
     horizon: HorizonName = HorizonName.DAY
-    alpha: float = Field(0.05, gt=0, le=0.5, description="accepted risk that a shard is overloaded, at any one step")
-    headroom: float = Field(0.9, gt=0, le=1, description="usable share of every capacity")
+    alpha: StrictFloat = Field(0.05, gt=0, le=0.5, description="accepted risk that a shard is overloaded, at any one step")
+    headroom: StrictFloat = Field(0.9, gt=0, le=1, description="usable share of every capacity")
     types: list[TypeIn] = Field(default=[], max_length=10, description="what can be had; none: shards like those there are")
     growths: list[GrowthIn] = Field(default=[], max_length=ASKED_MOST)
     campaigns: list[CampaignIn] = Field(default=[], max_length=ASKED_MOST)
     tenants: list[TenantIn] = Field(default=[], max_length=10)
-    zones: int = Field(1, ge=1, le=100, description="any one of so many zones may be lost; 1: none")
-    segments: int = Field(1, ge=1, le=1000, description="most shards for one order param that fits none")
-    deadline_s: float = Field(5.0, gt=0, le=DEADLINE_MOST_S, description="time for the answer")
-    seed: int = Field(1, ge=0, le=2**31 - 1)
+    zones: StrictInt = Field(1, ge=1, le=100, description="any one of so many zones may be lost; 1: none")
+    segments: StrictInt = Field(1, ge=1, le=1000, description="most shards for one order param that fits none")
+    deadline_s: StrictFloat = Field(5.0, gt=0, le=DEADLINE_MOST_S, description="time for the answer")
+    seed: StrictInt = Field(1, ge=0, le=2**31 - 1)
 
     def asked(self) -> CapacityAsk:
         """Return the question as the planner takes it. Raises BadInputError: it cannot be meant."""

@@ -32,7 +32,13 @@ def who_of(request: Request) -> str:
     return caller_of(request).name
 
 
+def reads_of(request: Request) -> Balancer:
+    """Return the balancer for reads that may be a little old; see `service.api.kept_reads`."""
+    return cast("Balancer", request.app.state.reads)
+
+
 BalancerDep = Annotated[Balancer, Depends(balancer_of)]
 NowDep = Annotated[float, Depends(now_s_of)]
+ReadsDep = Annotated[Balancer, Depends(reads_of)]
 CallerDep = Annotated[Caller, Depends(caller_of)]
 WhoDep = Annotated[str, Depends(who_of)]

@@ -119,12 +119,16 @@ class Guard:
 
     def _access(self, scope: Scope) -> Access:
         """Return what the route asks that will take this request; a path of the API that no route takes tells nobody so."""
+        other: list[APIRoute] = []
         for route in self._routes:
             match, found = route.matches(scope)
+            if match is Match.PARTIAL:
+                other.append(route)
             if match is Match.FULL:
                 scope["route"] = route
                 scope["state"]["path_params"] = found.get("path_params", {})
                 return access_to(scope["method"], route.path_format)
+        scope["state"]["allow"] = _allow(other)
         return Access(Role.VIEWER if scope["path"].startswith("/v1") else None)
 
     async def _admit(self, request: Request, access: Access) -> None:
@@ -187,6 +191,12 @@ class Guard:
             return message
 
         return bounded
+
+
+def _allow(routes: list[APIRoute]) -> str:
+    """Return the methods of a path, as Allow states them: those of the routes that say most about it."""
+    depth = max((route.path_format.count("/") for route in routes), default=0)
+    return ", ".join(sorted({name for route in routes if route.path_format.count("/") == depth for name in route.methods}))
 
 
 def refusal(request: Request, error: Exception) -> JSONResponse:

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import numpy as np
 from fastapi import APIRouter
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StrictFloat
 
 from plb_ray.domain.samples import SAMPLES_MAX, SampleBatch, SampleKind, Series
 from service.api import examples
@@ -24,10 +24,10 @@ class Sample(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     order_param: str = Field(min_length=1)
-    at: AwareDatetime | float = Field(
+    at: AwareDatetime | StrictFloat = Field(
         description="RFC 3339 with an offset, or seconds since 1970; a rate belongs to the step that it lies in"
     )
-    value: float = Field(description="messages per second, or, of a counter, messages since some beginning")
+    value: StrictFloat = Field(description="messages per second, or, of a counter, messages since some beginning")
 
 
 class SamplesPush(BaseModel):

@@ -12,7 +12,7 @@ from plb_ray.domain.load import RESOURCES
 from plb_ray.domain.migration import MigrationStep
 from plb_ray.errors import NotReadyError, UnknownOrderParamError
 from service.api import examples, read_schemas
-from service.api.deps import BalancerDep
+from service.api.deps import ReadsDep
 from service.api.read_routes import HISTORY_STEPS_MAX, OrderParamPath
 from service.api.read_schemas import LearnedCost, OrderParam, OrderParamDetail, OrderParamPage, PlacedSince
 from service.api.schemas import RatePoint, Resources
@@ -35,7 +35,7 @@ CPU = RESOURCES.index("cpu_cores")
     "/order-params", summary="Search order params", responses=examples.ok(read_schemas.ORDER_PARAMS, "invalid", "busy")
 )
 async def get_order_params(
-    balancer: BalancerDep,
+    balancer: ReadsDep,
     *,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100,
     offset: Annotated[int, Query(ge=0)] = 0,
@@ -50,8 +50,8 @@ async def get_order_params(
     wanted = contains.casefold()
     rows = [
         row
-        for row, name in enumerate(table.names)
-        if (not wanted or wanted in name.casefold()) and (shard is None or shard in table.shards[row])
+        for row in table.by_name
+        if (not wanted or wanted in table.names[row].casefold()) and (shard is None or shard in table.shards[row])
     ]
     ordered = _sorted(table, rows, sort)
     items = [_row(table, row) for row in ordered[offset : offset + limit]]
@@ -64,7 +64,7 @@ async def get_order_params(
     responses=examples.ok(read_schemas.ORDER_PARAM_DETAIL, "unknown", "invalid", "busy"),
 )
 async def get_order_param(
-    balancer: BalancerDep,
+    balancer: ReadsDep,
     order_param: OrderParamPath,
     history_steps: Annotated[int, Query(ge=0, le=HISTORY_STEPS_MAX, description="observed steps to add")] = 144,
 ) -> OrderParamDetail:
@@ -113,18 +113,17 @@ def _placed(migration: MigrationRecord) -> PlacedSince:
     return PlacedSince(shard=migration.destination, since=since_s, migration_id=migration.migration_id)
 
 
-def _sorted(table: OrderParamTable, rows: list[int], sort: str) -> list[int]:
-    """Return rows in the order asked for; those that are equal in it by name."""
-    by_name = sorted(rows, key=table.names.__getitem__)
-    if sort == "name":
+def _sorted(table: OrderParamTable, by_name: list[int], sort: str) -> list[int]:
+    """Return rows in the order asked for; those that are equal in it stay in that of their names."""
+    if sort == "name" or not by_name:
         return by_name
     columns: dict[str, NDArray[np.float64]] = {
         "rate": table.messages_per_s,
         "backlog": table.backlog.astype(np.float64),
         "cpu": table.load[:, CPU],
     }
-    order = np.argsort(-columns[sort][by_name], kind="stable") if by_name else []
-    return [by_name[place] for place in order]
+    order = np.argsort(-columns[sort][by_name], kind="stable")
+    return [by_name[place] for place in order.tolist()]
 
 
 def _row(table: OrderParamTable, row: int) -> OrderParam:

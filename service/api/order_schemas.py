@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, StrictFloat
 
 from plb_ray.control.saved_plans import PlanState
 from plb_ray.control.views import Mode
@@ -48,8 +48,8 @@ class BalancerPatch(BaseModel):
     )
 
     mode: Mode | None = None
-    paused: bool | None = Field(None, description="null: stays")
-    approval: bool | None = Field(None, description="null: stays")
+    paused: StrictBool | None = Field(None, description="null: stays")
+    approval: StrictBool | None = Field(None, description="null: stays")
 
 
 class ForbiddenPut(BaseModel):
@@ -74,7 +74,7 @@ class PlanPut(BaseModel):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [order_examples.SAVE]})
 
     note: str = Field("", max_length=500, description="for people")
-    expires_s: float = Field(DAY_S, ge=1, le=YEAR_S, description="seconds until it is over if it was not carried out")
+    expires_s: StrictFloat = Field(DAY_S, ge=1, le=YEAR_S, description="seconds until it is over if it was not carried out")
 
 
 class SavedMove(Out):

@@ -22,6 +22,7 @@ from service.api import examples
 from service.api.access import access_to
 from service.api.audit_trail import AuditTrail
 from service.api.guard import MEGABYTE, SAFE, Guard, RefusedError, Rules, refusal
+from service.api.kept_reads import KeptReads
 from service.api.metrics import RequestMetrics
 from service.api.repeat_store import FolderRepeats, MemoryRepeats, RepeatStore
 from service.api.repeats import OWN_KEYS, Repeats
@@ -105,9 +106,10 @@ def install_platform(app: FastAPI, routers: Sequence[APIRouter], platform: Platf
     """Put everything before the routes, and into the OpenAPI document."""
     routes = [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
     app.state.rules = platform.rules
+    app.state.reads = reads = KeptReads(app.state.balancer, platform.snapshot_s, platform.monotonic_s)
     app.add_exception_handler(RefusedError, refusal)
     # The last one added is the first one met.
-    app.add_middleware(Snapshots, keep_s=platform.snapshot_s, now_s=platform.monotonic_s)
+    app.add_middleware(Snapshots, keep_s=platform.snapshot_s, now_s=platform.monotonic_s, changed=reads.forget)
     app.add_middleware(Repeats, store=platform.repeats, now_s=app.state.now_s)
     app.add_middleware(Guard, routes=routes, rules=platform.rules)
     app.add_middleware(AuditTrail, balancer=app.state.balancer, now_s=app.state.now_s)

@@ -56,6 +56,8 @@ if TYPE_CHECKING:
 
 PROBLEM_JSON = "application/problem+json"
 RETRY_AFTER_S = 1
+UNREADABLE = "There was an error parsing the body"
+"""FastAPI's word for a body that is no text in UTF-8; one that is no JSON is a validation error."""
 
 # From special to general: the first class that fits decides.
 _STATUS: tuple[tuple[type[PlbError], HTTPStatus], ...] = (
@@ -177,9 +179,13 @@ def _on_invalid_request(request: Request, error: Exception) -> JSONResponse:
 def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     status = HTTPStatus(error.status_code)
+    if str(error.detail).startswith(UNREADABLE):
+        return problem_response(request, HTTPStatus.UNPROCESSABLE_ENTITY, "INVALID_REQUEST", f"body: {error.detail}")
     detail = f"{request.method} {request.url.path}: {error.detail}; GET /openapi.json lists what there is"
     response = problem_response(request, status, status.name, detail)
     response.headers.update(error.headers or {})
+    if status is HTTPStatus.METHOD_NOT_ALLOWED and (allow := request.scope.get("state", {}).get("allow")):
+        response.headers["Allow"] = allow  # Starlette names the methods of one route only
     return response
 
 

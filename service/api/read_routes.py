@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from fastapi import APIRouter, Path, Query
 
 from service.api import examples
-from service.api.deps import BalancerDep
+from service.api.deps import ReadsDep
 from service.api.schemas import Allocation, AllocationPage, Forecast, ForecastStep, RatePoint, Status, utc
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ OrderParamPath = Annotated[
 
 
 @router.get("/status", summary="The whole at a glance", responses=examples.ok(examples.STATUS, "busy"))
-async def get_status(balancer: BalancerDep) -> Status:
+async def get_status(balancer: ReadsDep) -> Status:
     """Mode, readiness, training, and every shard: load now, forecast band, backlog, time of the next congestion."""
     return Status.model_validate(await balancer.status())
 
@@ -41,7 +41,7 @@ async def get_status(balancer: BalancerDep) -> Status:
     responses=examples.ok(examples.FORECAST, "unknown", "invalid", "busy"),
 )
 async def get_forecast(
-    balancer: BalancerDep,
+    balancer: ReadsDep,
     order_param: OrderParamPath,
     horizon: Annotated[Literal["short", "medium"], Query(description="short: 15 minutes; medium: 24 hours")] = "short",
     history_steps: Annotated[int, Query(ge=0, le=HISTORY_STEPS_MAX, description="observed steps to add")] = 144,
@@ -75,7 +75,7 @@ def _forecast_out(found: OrderParamForecast, horizon: str, history: tuple[tuple[
     responses=examples.ok(examples.ALLOCATIONS, "invalid", "busy"),
 )
 async def get_allocations(
-    balancer: BalancerDep,
+    balancer: ReadsDep,
     *,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100,
     offset: Annotated[int, Query(ge=0)] = 0,

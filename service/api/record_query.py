@@ -7,6 +7,8 @@ from typing import Annotated
 
 from fastapi import Query
 
+from service.api.moments import LooseMoment
+
 PAGE_MAX = 1000
 NUMBER_MAX = 2**63 - 1
 NAME_MAX = 1000
@@ -15,8 +17,8 @@ Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="most items")]
 Before = Annotated[
     int | None, Query(ge=0, le=NUMBER_MAX, description="only those with a smaller number: `next_before` of the page before")
 ]
-Since = Annotated[datetime | None, Query(description="of this time and later; without an offset it is UTC")]
-Until = Annotated[datetime | None, Query(description="before this time; without an offset it is UTC")]
+Since = Annotated[LooseMoment | None, Query(description="of this time and later; without an offset it is UTC")]
+Until = Annotated[LooseMoment | None, Query(description="before this time; without an offset it is UTC")]
 Name = Annotated[str | None, Query(max_length=NAME_MAX)]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from plb_ray.cluster.retraining import PartState, State
 from service.api.schemas import Out, UtcTime
@@ -78,7 +78,7 @@ class RetrainStart(BaseModel):
     since: str = Field(
         "", description="how much history to learn from: a span (14d, 36h, 2w) or a time; empty: all of which use is made"
     )
-    again: bool = Field(False, description="train also what the same request has trained already")
+    again: StrictBool = Field(False, description="train also what the same request has trained already")
 
 
 class RetrainPart(Out):

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Path, Query
 
 from plb_ray.errors import UnknownShardError
 from service.api import examples, read_schemas
-from service.api.deps import BalancerDep
+from service.api.deps import ReadsDep
 from service.api.read_schemas import ShardPage, ShardRow
 from service.api.schemas import Shard
 
@@ -23,7 +23,7 @@ NEVER = float("inf")
 
 @router.get("/shards", summary="Shards", responses=examples.ok(read_schemas.SHARDS, "invalid", "busy"))
 async def get_shards(
-    balancer: BalancerDep,
+    balancer: ReadsDep,
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 100,
     offset: Annotated[int, Query(ge=0)] = 0,
     contains: Annotated[str, Query(description="only shards whose name holds this, in any case")] = "",
@@ -47,7 +47,7 @@ async def get_shards(
     "/shards/{shard_id:path}", summary="One shard", responses=examples.ok(read_schemas.SHARD, "unknown", "invalid", "busy")
 )
 async def get_shard(
-    balancer: BalancerDep, shard_id: Annotated[str, Path(examples=["shard-3"], description="It may hold slashes.")]
+    balancer: ReadsDep, shard_id: Annotated[str, Path(examples=["shard-3"], description="It may hold slashes.")]
 ) -> Shard:
     """Load now, its past of a day, and the forecast of each resource step by step."""
     found = next((shard for shard in (await balancer.status()).shards if shard.shard_id == shard_id), None)

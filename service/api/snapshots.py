@@ -48,10 +48,12 @@ class Snapshots:
     Args:
         keep_s: how old an answer may be; 0: each is asked for anew, and has its ETag all the same.
         now_s: a clock that only goes forward.
+        changed: called when something was changed through this process.
     """
 
-    def __init__(self, app: ASGIApp, keep_s: float, now_s: Callable[[], float]) -> None:
+    def __init__(self, app: ASGIApp, keep_s: float, now_s: Callable[[], float], changed: Callable[[], None]) -> None:
         self._app = app
+        self._changed = changed
         self._keep_s = keep_s
         self._now_s = now_s
         self._kept: OrderedDict[Key, _Kept] = OrderedDict()
@@ -72,6 +74,7 @@ class Snapshots:
         try:
             await self._app(scope, receive, send)
         finally:
+            self._changed()
             self._kept.clear()
             self._coming.clear()
             self._bytes = 0

@@ -53,7 +53,7 @@ async def post_token(request: Request, response: Response, now_s: NowDep, body: 
     "/tokens/{token_id}",
     summary="Revoke an API token",
     responses=examples.ok(
-        {**caller_schemas.TOKEN, "revoked_at": "2013-11-27T15:00:00Z", "valid": False}, "unknown", "invalid", "busy"
+        {**caller_schemas.TOKEN, "revoked_at": "2013-11-27T15:00:00Z", "valid": False}, "unknown", "auth_off", "invalid"
     ),
 )
 async def delete_token(

@@ -130,16 +130,18 @@ export function drawOutcomes(node, levels, outcomes) {
   ]);
 }
 
-// Shards needed, step by step, above the proven bound.
+// Shards needed, step by step, above the proven bound where there is one.
 export function drawNeed(node, steps, fleet) {
   const times = steps.map((step) => step.start);
-  const stair = { line: { shape: "hv", width: 2, color: colour("load") } };
+  const bounds = steps.map((step) => step.lower_bound ?? null);
+  const stairs = (width, dash, paint) => ({ line: { shape: "hv", width, dash, color: colour(paint) } });
   return draw(node, () => [
     [
-      line(times, steps.map((step) => step.lower_bound), "proven bound", colour("headroom"), { line: { shape: "hv", width: 1.2, dash: "dot", color: colour("headroom") } }),
-      line(times, steps.map((step) => step.needed), "needed", colour("load"), { ...stair, fill: "tozeroy", fillcolor: colour("load-fill") }),
+      ...(bounds.includes(null) ? [] : [line(times, bounds, "proven bound", null, stairs(1.2, "dot", "headroom"))]),
+      line(times, steps.map((step) => step.needed), "needed", null, { ...stairs(2, "solid", "load"), fill: "tozeroy", fillcolor: colour("load-fill") }),
     ],
     baseLayout({
+      margin: { l: 42, r: 8, t: 8, b: 36 },
       xaxis: { tickformat: null },
       yaxis: { title: { text: "shards", font: { size: 11 } }, range: [0, Math.max(fleet, ...steps.map((step) => step.needed)) * 1.1 + 0.5], dtick: fleet > 10 ? null : 1 },
       shapes: [level(fleet, "capacity", "dash")],

@@ -33,6 +33,8 @@ export const dateTime = known((iso) => `${iso.slice(0, 10)} ${iso.slice(11, 16)}
 export const momentTime = known((iso) => `${iso.slice(0, 10)} ${iso.slice(11, 19)}`);
 export const clockTime = known((iso) => iso.slice(11, 19));
 export const minuteTime = known((iso) => iso.slice(11, 16));
+const RESOURCES = { cpu_cores: "CPU", memory_bytes: "memory", io_bytes_per_s: "I/O" };
+export const resourceName = (code) => RESOURCES[code] ?? words(code);
 export const words = (code) => String(code).replaceAll("_", " ");
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;
 

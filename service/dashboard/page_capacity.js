@@ -1,13 +1,14 @@
 // How many shards are needed, and what if: a form, the answer with its proven bound, and a chart of each step's need.
 
-import { send } from "./api.js";
+import { ask, send } from "./api.js";
 import { drawNeed } from "./charts.js";
 import { element, empty, fill, note, panel, pill, table, terms, way } from "./dom.js";
-import { bytes, count, dateTime, duration, finePercent, plural, words } from "./format.js";
-import { field, form, input, select } from "./live.js";
+import { bytes, count, dateTime, duration, finePercent, plural, resourceName, words } from "./format.js";
+import { field, form, input, part, select } from "./live.js";
 import { lines, listOf, number, numberOr, utcOf } from "./form_lines.js";
 
 const TONES = { optimal: "good", feasible: "idle", partial: "warn" };
+const FLEET_MS = 30_000;
 const RISK_HINT = "0.05 accepts that a shard is overloaded in 1 step of 20";
 
 const GROWTH = {
@@ -75,7 +76,7 @@ function summary(found) {
     ["price / proven bound", `${found.price} / ${found.price_lower_bound}`],
     found.gap === null ? null : ["gap", finePercent(found.gap)],
     ["highest risk", finePercent(found.risk)],
-    ["binding resource", words(found.binding_resource || "–")],
+    ["binding resource", resourceName(found.binding_resource || "–")],
     found.binding_at ? ["scarcest at", dateTime(found.binding_at)] : null,
     ["order params", count(found.order_params)]);
 }
@@ -131,11 +132,30 @@ function drawAnswer(body, aside, found) {
   if (found.hours.steps.length) drawNeed(chart, found.hours.steps, found.shards);
 }
 
+// What the load foreseen needs hour by hour, and what the balancer does about it by itself.
+function fleetPart(page) {
+  const [box, body, aside] = panel("The coming day, as foreseen");
+  const chart = element("div", { class: "chart", role: "img" });
+  part(page.signal, body, FLEET_MS, () => ask("capacity"), (fleet) => {
+    fill(aside, pill(fleet.managed ? "shards come and go by themselves" : "advice alone", fleet.managed ? "good" : "idle"));
+    const steps = fleet.needs.map((each) => ({ start: each.starts, needed: each.shards }));
+    const most = Math.max(0, ...steps.map((step) => step.needed));
+    chart.setAttribute("aria-label", `Shards needed in the coming day: up to ${most}; ${fleet.shards} take load now`);
+    fill(body,
+      terms(["shards that take load", count(fleet.shards)], ["wanted now", count(fleet.wanted)], ["most in the coming day", count(most)],
+        ["starting", fleet.starting.join(", ") || "none"], ["being emptied", fleet.draining.join(", ") || "none"]),
+      element("p", { class: "why" }, fleet.why), fleet.error ? note(fleet.error, "bad") : null,
+      fleet.short ? note(`${plural(fleet.short, "shard")} more than elastic.max_shards would be needed`) : null, chart);
+    return drawNeed(chart, steps, fleet.shards);
+  });
+  return box;
+}
+
 export function open(page) {
   const [asked, questionBody] = panel("Question");
   const [answered, answerBody, aside] = panel("Answer");
   fill(answerBody, empty("Nothing asked yet. Nothing is started or moved by asking."));
   questionBody.append(questionForm((found) => drawAnswer(answerBody, aside, found)));
   page.root.append(page.heading("Capacity: what if"), element("p", { class: "lead" },
-    "The cheapest fleet that holds what is foreseen, with a proven lower bound, what binds, and how to get there."), asked, answered);
+    "The cheapest fleet that holds what is foreseen, with a proven lower bound, what binds, and how to get there."), asked, answered, fleetPart(page));
 }

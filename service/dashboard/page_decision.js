@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { drawBars } from "./charts.js";
-import { element, empty, fill, note, panel, pill, table, terms } from "./dom.js";
+import { element, empty, fill, panel, pill, table, terms } from "./dom.js";
 import { count, dateTime, duration, minuteTime, percent, plural, words } from "./format.js";
 import { effectsTable } from "./effects.js";
 import { part } from "./live.js";
@@ -75,7 +75,7 @@ export function open(page) {
   page.root.append(page.heading(`Decision of tick ${number}`), whatPanel, effectPanel, fromPanel);
   part(page.signal, what, REFRESH_MS, () => ask(`decisions/${encodeURIComponent(number)}`), (decision) => {
     fill(aside, pill(words(decision.status), PLAN_TONES[decision.status]), ` ${dateTime(decision.at)}, mode ${words(decision.mode)}, made on the ${words(decision.basis)}`);
-    fill(what, planMeasures(decision), ...planNotes(decision), ...decision.notes.map((text) => note(text, "idle")),
+    fill(what, planMeasures(decision), ...planNotes(decision),
       decision.moves.length ? [changeCards(decision.moves), element("ul", { class: "rows" }, decision.moves.map(movedRow))] : empty("Nothing had to move."));
     fill(effects, effectsTable(decision.effects, "No move was sent."));
     const [nodes, draw] = inputsOf(decision.inputs);

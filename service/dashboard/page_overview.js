@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { element, empty, link, panel, fill, whenChanged } from "./dom.js";
-import { count, duration, percent, rate, secondsBetween } from "./format.js";
+import { count, duration, percent, plural, rate, secondsBetween } from "./format.js";
 import { repeat } from "./live.js";
 import { migrationRow } from "./migrations.js";
 import { moveRow, planAside, planMeasures, planNotes } from "./plans.js";
@@ -10,7 +10,8 @@ import { condition, shardCards } from "./shards.js";
 
 const MIGRATIONS_SHOWN = 30;
 const MIGRATIONS_MS = 1000;
-const MOVES_SHOWN = 12;
+const MOVES_SHOWN = 8;
+const NOTES_SHOWN = 3;
 
 const sum = (shards, field) => shards.reduce((total, shard) => total + shard[field], 0);
 
@@ -71,7 +72,9 @@ function drawPlan(body, aside, plan, mode) {
     ? element("ul", { class: "rows" }, plan.moves.slice(0, MOVES_SHOWN).map(moveRow))
     : empty("Nothing to move: no shard is foreseen over its headroom.");
   const more = left > 0 ? `Review all ${count(plan.moves.length)} moves` : "Review this plan";
-  fill(body, planMeasures(plan), ...planNotes(plan), moves, element("p", { class: "more" }, link("#/plans/latest", more, { "data-key": "review" })));
+  const notes = planNotes(plan);
+  const others = notes.length > NOTES_SHOWN ? element("p", { class: "why" }, `and ${plural(notes.length - NOTES_SHOWN, "more note")}`) : null;
+  fill(body, planMeasures(plan), ...notes.slice(0, NOTES_SHOWN), others, moves, element("p", { class: "more" }, link("#/plans/latest", more, { "data-key": "review" })));
 }
 
 export function open(page) {

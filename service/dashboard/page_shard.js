@@ -1,16 +1,18 @@
 // One shard: its load on each resource, now and to come, and which order params it holds.
 
+import { ask, enc, send } from "./api.js";
 import { drawShard } from "./load_chart.js";
 import { element, empty, fill, link, note, panel, pill, table, terms, whenChanged } from "./dom.js";
-import { bytes, count, duration, minuteTime, percent, rate } from "./format.js";
+import { bytes, count, duration, minuteTime, percent, rate, resourceName } from "./format.js";
+import { action, answerLine, part } from "./live.js";
 import { condition, inWords } from "./shards.js";
 
-const NAMES = { cpu_cores: "CPU", memory_bytes: "memory", io_bytes_per_s: "I/O" };
+const REFRESH_MS = 5000;
 const amount = { cpu_cores: (value) => `${value} cores`, memory_bytes: bytes, io_bytes_per_s: (value) => `${bytes(value)}/s` };
 
 function resources(shard) {
   return table(`Resources of ${shard.shard_id}`, [
-    { label: "Resource", head: true, cell: ([name]) => NAMES[name] ?? name },
+    { label: "Resource", head: true, cell: ([name]) => resourceName(name) },
     { label: "Capacity", cell: ([name, value]) => (value === null ? "no limit" : (amount[name] ?? String)(value)) },
     { label: "Load now", number: true, cell: ([name]) => percent(shard.utilisation[name]) },
     { label: "Highest foreseen, median", number: true, cell: ([name]) => peak(shard.bands[name]?.expected) },
@@ -20,12 +22,31 @@ function resources(shard) {
 
 const peak = (values) => (values?.length ? percent(Math.max(...values)) : "–");
 
+// Drain and fill, as far as they stand.
+function ordersPart(page, shardId) {
+  const [box, body] = panel("Orders");
+  const answer = answerLine();
+  const list = element("div", { class: "actions" });
+  body.append(list, answer);
+  const refresh = part(page.signal, list, REFRESH_MS, () => ask("balancer"), ({ draining, filling }) => {
+    const order = (method, what, said) => async () => { await send(method, `balancer/${what}/${enc(shardId)}`); await refresh(); return said; };
+    fill(list,
+      draining.includes(shardId)
+        ? action("Stop emptying it", answer, order("DELETE", "drains", "It may take order params again."), { key: "drain" })
+        : action("Empty it", answer, order("PUT", "drains", "It takes nothing, and what is on it is moved away."), { key: "drain", question: `Empty ${shardId}? All its order params are moved away.` }),
+      filling.includes(shardId)
+        ? action("Stop filling it", answer, order("DELETE", "fills", "Moves may go onto any shard."), { key: "fill" })
+        : action("Fill it", answer, order("PUT", "fills", "Moves go onto such shards only."), { key: "fill" }));
+  });
+  return box;
+}
+
 export function open(page) {
   const [shardId] = page.args;
   const [box, body, aside] = panel("Load");
   const chart = element("div", { class: "chart tall", role: "img" });
   const all = link(`#/order-params?shard=${encodeURIComponent(shardId)}`, "Its order params", { class: "button" });
-  page.root.append(page.heading(shardId, all), box);
+  page.root.append(page.heading(shardId, all), box, ordersPart(page, shardId));
   const draw = whenChanged((shard, at, headroom, level) => {
     if (!shard) return fill(body, empty("The service knows no shard of this name."));
     fill(aside, pill(...condition(shard, at)));

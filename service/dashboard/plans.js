@@ -32,7 +32,8 @@ export function planMeasures(plan) {
     sources.length ? ["forecasts by", sources.join(", ")] : null);
 }
 
-export const planNotes = (plan) => [...(plan.faults ?? []).map((text) => note(text, "bad")), ...plan.unresolved.map((text) => note(text))];
+export const planNotes = (plan) => [
+  ...(plan.faults ?? []).map((text) => note(text, "bad")), ...plan.unresolved.map((text) => note(text)), ...(plan.notes ?? []).map((text) => note(text, "idle"))];
 export const planAside = (plan) => [
   pill(words(plan.status), PLAN_TONES[plan.status]), ` tick ${plan.number}, ${minuteTime(plan.at)} UTC, ${duration(plan.tick_s)}`];
 

@@ -3,15 +3,16 @@
 
 import { drawShard } from "./load_chart.js";
 import { button, element, empty, link, pill, term } from "./dom.js";
-import { count, duration, minuteTime, percent, rate, secondsBetween } from "./format.js";
+import { count, duration, minuteTime, percent, rate, resourceName, secondsBetween } from "./format.js";
 
-const OTHERS = { memory_bytes: "memory", io_bytes_per_s: "I/O" };
+const OTHERS = ["memory_bytes", "io_bytes_per_s"];
 const CARDS_STEP = 24;
 
 // What is the matter with a shard: [words, tone]. The worst thing first.
 export function condition(shard, now) {
   if (shard.error) return ["not answering", "bad"];
   if (Math.max(0, ...Object.values(shard.utilisation)) > 1) return ["over capacity", "bad"];
+  if (shard.draining) return shard.order_params || shard.backlog ? ["draining", "warn"] : ["empty", "idle"];
   if (!shard.congestion_at) return ["clear", "good"];
   const left = now ? secondsBetween(now, shard.congestion_at) : 0;
   return [left <= 0 ? "congestion now" : `congestion in ${duration(left)}`, "warn"];
@@ -27,9 +28,8 @@ function figures(shard) {
 }
 
 function loadLine(shard) {
-  const others = Object.entries(OTHERS)
-    .filter(([resource]) => resource in shard.utilisation)
-    .map(([resource, name]) => `${name} ${percent(shard.utilisation[resource])}`);
+  const others = OTHERS.filter((resource) => resource in shard.utilisation)
+    .map((resource) => `${resourceName(resource)} ${percent(shard.utilisation[resource])}`);
   return element("p", { class: "shard-load" },
     element("strong", {}, percent(shard.utilisation.cpu_cores ?? 0)), "CPU",
     element("span", { class: "others" }, others.join(" · ")));
@@ -60,7 +60,7 @@ function update(card, shard, status) {
   if (focused) name.focus();
 }
 
-const SEVERITY = { bad: 0, warn: 1, good: 2 };
+const SEVERITY = { bad: 0, warn: 1, good: 2, idle: 3 };
 
 // The worst first if not all are shown; else in the order of the service, so that cards stay where they are.
 function shown(status, most) {

@@ -28,6 +28,7 @@ START_IN_S = 0.5
 RATE_PER_S = 160.0
 PAYLOAD_BYTES = 64
 HOT = 0
+LATE_MS_MOST = 100.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +45,7 @@ class Minute:
 
 @dataclass(frozen=True, eq=False)
 class Seen:
-    """What one way showed: delays in seconds, (N,) messages waiting at the end of each bin, and when the move ended."""
+    """What one way showed: delays in seconds, (N,) messages waiting at the end of each bin, and how long the move took."""
 
     p50_s: float
     p99_s: float
@@ -59,11 +60,11 @@ def a_minute(bins=60, others=4):
     return Minute(np.vstack([hot, *[hot / others] * others]).astype(np.float32), move_bin=bins // 4 + bins // 4)
 
 
-def modelled(minute, params, moved_s=None):
+def modelled(minute, params, moved_s=None, rate_per_s=RATE_PER_S):
     """Play it on modelled shards; `moved_s`: how long the move takes, if that is known."""
     if moved_s is not None:
         params = PhysicsParams(**{**vars(params), "overhead_s": moved_s, "copy_messages_per_s": 1e9})
-    fluid = Fluid(np.full(2, RATE_PER_S), np.zeros(len(minute.counts), dtype=np.int64), params)
+    fluid = Fluid(np.full(2, rate_per_s), np.zeros(len(minute.counts), dtype=np.int64), params)
     waiting = np.zeros(minute.counts.shape[1])
     for bin_, counts in enumerate(minute.counts.T):
         if bin_ == minute.move_bin:

@@ -6,11 +6,15 @@ import numpy as np
 import pytest
 from test_deciding import NAMES, NOW_S, SETTINGS, STEP_S, TRUSTING, admissions, decided, situation
 
-from plb_ray.control.auto_mode import ChampionStanding, proof, what_is_missing
+from optimizer.checker import PlanVerifier
+from optimizer.planner import CompositePlanner
+from plb_ray.control.auto_mode import proof, what_is_missing
+from plb_ray.control.deciding import Decider
 from plb_ray.control.forecast_quality import ForecastQuality
 from plb_ray.control.orders import Orders
 from plb_ray.control.views import Admission, Basis, Mode
-from plb_ray.domain.plan import PlanStatus
+from plb_ray.domain.champions import ChampionStanding
+from plb_ray.domain.plan import Move, PlanStatus
 
 LATER = [(0.3, 0.3, 0.1, 0.1)] * 5 + [(0.6, 0.5, 0.1, 0.1)] * 2  # s0 is over in five steps, not before
 
@@ -98,6 +102,42 @@ def test_a_large_shard_is_drained_over_ticks_within_the_budgets():
             owner[NAMES.index(move.order_param)] = int(move.destination[1])
     assert counts == [2, 2, 0, 0]
     assert ruling.plan.status is PlanStatus.NOT_NEEDED
+
+
+def test_a_plan_that_is_sent_in_parts_keeps_a_group_apart():
+    """The budget lets one of two moves go: the one that comes beside the other waits until that has left."""
+    at = situation((0.3, 0.3, 0.1, 0.1), owner=(0, 1, 1, 2))
+    ordered = Orders(spread_groups={"g": frozenset({"a", "b"})})
+    moves = [Move("a", "s0", "s1", "by people"), Move("b", "s1", "s2", "by people")]
+    decider = Decider(CompositePlanner(), PlanVerifier(), replace(SETTINGS, budget_moves=1))
+    ruling, memory = decider.carry_out(at, ordered, TRUSTING, moves)
+    assert not ruling.faults
+    for tick in range(1, 4):
+        owner = np.array([{"s0": 0, "s1": 1, "s2": 2}[place] for place in places_after(at, ruling.sent)])
+        assert owner[0] != owner[1]
+        at = replace(at, owner=owner, at_s=NOW_S + tick * STEP_S)
+        left = [move for move in moves if at.owner[NAMES.index(move.order_param)] != int(move.destination[1])]
+        if not left:
+            return
+        ruling, memory = decider.carry_out(at, ordered, memory, left)
+    pytest.fail(f"{left} were never sent")
+
+
+def test_a_plan_of_people_may_use_the_dead_band():
+    """A destination may be filled up to the headroom; beyond it the plan is refused."""
+    decider = Decider(CompositePlanner(), PlanVerifier(), SETTINGS)
+
+    def faults(share, moved=0.2):
+        at = situation((moved, 0.1, share, 0.0), owner=(0, 0, 1, 2))
+        return decider.carry_out(at, Orders(), TRUSTING, [Move("a", "s0", "s1", "by people")])[0].faults
+
+    assert faults(0.57) == ()
+    assert any("overload worse" in fault for fault in faults(0.62))
+
+
+def places_after(at, sent):
+    places = {name: f"s{column}" for name, column in zip(NAMES, at.owner, strict=True)}
+    return (places | {move.order_param: move.destination for move in sent}).values()
 
 
 @pytest.mark.parametrize(

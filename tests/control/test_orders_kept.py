@@ -78,7 +78,7 @@ def crowded(after, group):
 
 
 bounded = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-few = settings(bounded, max_examples=12)
+few = settings(bounded, max_examples=8)
 
 
 @bounded

@@ -168,7 +168,7 @@ async def test_damaged_costs_are_told_in_the_status_and_the_log(tmp_path):
     (tmp_path / "costs.npz").write_bytes(b"not a zip")
     kept = Kept(tmp_path)
     async with kept.loop() as loop:
-        await kept.steps(loop, 1, STEADY)
+        await loop.tick()
         assert "set aside as costs.npz.damaged-1" in (await loop.status()).last_error
         (entry,) = await loop.audit_log(AuditQuery(action="costs"))
         assert (entry.action, entry.target) == ("costs.set_aside", "costs.npz.damaged-1")

@@ -89,6 +89,8 @@ async def live_queue(directory, count=2, *, migration=None, **options):
 class LiveTraffic:
     """One producer and one consumer that find their way by QueueControl, under the eyes of the order checker."""
 
+    timeout_s = 60.0
+
     def __init__(self, live, names):
         self.checker = OrderChecker()
         self.acknowledged = 0
@@ -104,7 +106,7 @@ class LiveTraffic:
         consuming = asyncio.create_task(self._consumer.run())
         sending = [asyncio.create_task(self._send(name)) for name in self._names]
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(self.timeout_s):
                 await self.sent(20)
                 yield self
                 await self.sent(20)

@@ -17,7 +17,7 @@ from tests.e2e.world import ROOT
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser, ConsoleMessage, Page
+    from playwright.sync_api import Browser, ConsoleMessage, Page, Request
 
     from tests.e2e.world import World
 
@@ -43,6 +43,11 @@ class Seen:
         if message.type in ("error", "warning"):
             self.complaints.append(message.text)
 
+    def watch(self, request: Request) -> None:
+        """Take what the page asks; anything but its own service is a complaint: it has to work offline."""
+        if not request.url.startswith((self.home.removesuffix("dashboard/"), "data:", "blob:", "about:")):
+            self.complaints.append(f"asks elsewhere: {request.url}")
+
     def go(self, fragment: str) -> Page:
         """Open one page of the dashboard, and return when its parts have their first answers."""
         self.page.goto("about:blank")
@@ -50,9 +55,10 @@ class Seen:
         return self.settled()
 
     def settled(self) -> Page:
-        """Return when the page has its heading and no part waits for its first answer."""
+        """Return when the page has its heading, no part waits for its first answer, and the charts are drawn."""
         expect(self.page.locator("#page-title")).to_be_visible()
         expect(self.page.locator("main [aria-busy]")).to_have_count(0)
+        expect(self.page.locator("[data-chart]:not(:has(.main-svg))")).to_have_count(0)
         return self.page
 
 
@@ -70,9 +76,8 @@ def opened(
     if token != "":
         answer = context.request.post(f"{world.url}/v1/session", data={"token": token or world.admin})
         assert answer.ok, answer.text()
-    page.on(
-        "console", lambda message: seen.complaints.append(message.text) if message.type in ("error", "warning") else None
-    )
+    page.on("console", seen.hear)
+    page.on("request", seen.watch)
     page.on("pageerror", lambda error: seen.complaints.append(str(error)))
     yield seen
     context.close()

@@ -22,7 +22,7 @@ SCROLL = """async (steps) => {
   for (let step = 1; step <= steps; step += 1) {
     frame.scrollTop = (frame.scrollHeight * step) / steps;
     await new Promise((resolve) => setTimeout(resolve, 50));
-    rows = Math.max(rows, document.querySelectorAll("tr[data-order-param]").length);
+    rows = Math.max(rows, document.querySelectorAll(".virtual tbody tr:not(.spacer)").length);
   }
   return { longest_task_ms: Math.round(longest), rows_max: rows };
 }"""

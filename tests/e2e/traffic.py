@@ -1,4 +1,4 @@
-"""`python -m tests.e2e.traffic HOST:PORT`: sends what the busy order params have due, and consumes it, until SIGINT."""
+"""`python -m tests.e2e.traffic HOST:PORT`: sends what the busy order params have due, and consumes it, until SIGTERM."""
 
 from __future__ import annotations
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -117,7 +116,7 @@ class Running:
     def stop(self) -> None:
         """End the processes, traffic first."""
         for process in reversed(self._processes):
-            process.send_signal(signal.SIGINT)
+            process.terminate()
             try:
                 process.wait(STOP_TIMEOUT_S)
             except subprocess.TimeoutExpired:
@@ -165,4 +164,4 @@ def mean_rates(at_s: np.ndarray) -> np.ndarray:
     """Return (BUSY, T) messages per second: waves of half an hour, with one order param as busy as a third of a shard."""
     share = 1.0 / np.arange(1, len(BUSY) + 1)
     wave = 1.0 + 0.45 * np.sin(2 * np.pi * at_s / 1800.0)
-    return 55.0 * share[:, None] * wave / 1.4
+    return 72.0 * share[:, None] * wave / 1.4

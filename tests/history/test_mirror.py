@@ -64,7 +64,7 @@ def test_a_step_is_added_without_turning_all_round_again():
 
 def test_a_view_is_not_to_be_written_to():
     """Who tries gets an error rather than another history."""
-    view = Mirror(np.ones((3, 2), dtype=np.float32)).last(2)
+    view = Mirror(np.ones((3, 2), dtype=np.float32)).between(0, 2)
     with pytest.raises(ValueError, match="read-only"):
         view[0, 0] = 5.0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.registry import ModelRegistry
-from plb_ray.control.auto_mode import ChampionStanding
+from plb_ray.domain.champions import ChampionStanding
 from tests.registry.builders import NOW_S, entry, filled, folder_at, write_model
 
 LEARNT_S = 100.0  # of the builders' entries

@@ -1,8 +1,10 @@
 """The real decider over modelled shards: what foresight is worth, and that a wrong one never costs more than none."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from traffic import DAY, Told, decider, field, shifted_days
+from traffic import DAY, Recalled, Steady, Told, decider, field, shifted_days
 
 from plb_ray.simulation.replay.arm import run_arm
 
@@ -36,7 +38,7 @@ def test_reacting_is_worth_a_lot(day):
 def test_knowing_what_comes_is_worth_more(day):
     """With the next two steps known nothing is ever over capacity, with no more migrations."""
     on, _, reactive = day
-    told = run_arm(on, decider(), Told(on))
+    told = run_arm(on, decider(planner=Steady()), Told(on))
     assert told.totals.excess_messages == 0
     assert told.totals.migrations <= reactive.totals.migrations
     assert told.measured_ticks == 1  # the forecast has to hold for one step first
@@ -79,3 +81,31 @@ def test_a_hot_key_larger_than_a_shard_keeps_it_to_itself():
     assert unavoidable > 0
     assert result.totals.migrations < 20
     assert result.totals.excess_messages < 1.05 * unavoidable
+
+
+@pytest.mark.parametrize("period", [1, 2, 5])
+def test_load_that_changes_places_is_not_chased(period):
+    """An oscillation trap, two halves of the load taking turns: prepared for both, nothing is moved for ever."""
+    turn = (np.arange(3 * DAY) // period) % 2
+    counts = np.where((np.arange(24)[:, None] // 2) % 2 == turn, 1000.0, 100.0)
+    on = field(counts, utilisation=0.8, first_bin=DAY)
+    reactive = run_arm(on, decider(), None)
+    prepared = run_arm(on, decider(), Told(on, lambda rates, _: rates[:, ::-1]), Recalled(on))
+    assert prepared.totals.migrations <= min(24, reactive.totals.migrations)
+    assert prepared.totals.excess_messages <= 1.05 * reactive.totals.excess_messages
+
+
+def test_a_past_makes_calm_traffic_no_less_calm():
+    """Stable traffic with its noise moves nothing in a week, with all of its past in view."""
+    rng = np.random.default_rng(3)
+    on = field(rng.poisson(rng.uniform(500, 1500, (40, 1)), (40, 7 * DAY)), utilisation=0.6, first_bin=DAY)
+    assert run_arm(on, decider(headroom=0.95), Told(on), Recalled(on)).totals.migrations == 0
+
+
+def test_peaks_that_come_every_day_are_prepared_for_once(day):
+    """Told of no future, but of yesterday: less excess than reacting, with no more migrations."""
+    on, _, reactive = day
+    later = replace(on, first_bin=DAY, bins=on.trace.bins - DAY)
+    reacting, prepared = run_arm(later, decider(), None), run_arm(later, decider(), None, Recalled(later))
+    assert prepared.totals.excess_messages <= reacting.totals.excess_messages
+    assert prepared.totals.migrations <= reactive.totals.migrations

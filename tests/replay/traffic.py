@@ -9,6 +9,7 @@ import numpy as np
 from optimizer.checker import PlanVerifier
 from optimizer.planner import CompositePlanner
 from plb_ray.control.deciding import Decider
+from plb_ray.control.hedging import PastLoads
 from plb_ray.domain.load import RESOURCES, LoadEstimate
 from plb_ray.settings import BalancerSettings
 from plb_ray.simulation.replay.arm import Field
@@ -45,8 +46,21 @@ def field(counts, shards=4, utilisation=0.85, first_bin=1, physics=None) -> Fiel
     return Field(trace, first_bin, trace.bins - first_bin, ids, rates, owner, physics or PhysicsParams())
 
 
-def decider(settings=SETTINGS, **changed) -> Decider:
-    return Decider(CompositePlanner(), PlanVerifier(), replace(settings, **changed))
+class Steady:
+    """The planner, ended by its work and not by the clock, so that a busy machine plans the same."""
+
+    def __init__(self) -> None:
+        self._planner = CompositePlanner()
+
+    def plan(self, problem):
+        return self._planner.plan(replace(problem, budget=replace(problem.budget, work=20, wall_s=2.0)))
+
+    def restated(self, problem, moves):
+        return self._planner.restated(problem, moves)
+
+
+def decider(settings=SETTINGS, planner=None, **changed) -> Decider:
+    return Decider(planner or CompositePlanner(), PlanVerifier(), replace(settings, **changed))
 
 
 class Told:
@@ -62,3 +76,13 @@ class Told:
         load[..., 0] = self._spoil(rates, at_bin)
         starts_s = START_S + STEP_S * (ahead - self._stale)
         return LoadEstimate(self._trace.order_params, starts_s, load, load, 0.9)
+
+
+class Recalled:
+    """The bins of the last two days."""
+
+    def __init__(self, on: Field) -> None:
+        self._rates = (on.trace.counts / STEP_S).astype(np.float32)[:, :, None]
+
+    def past(self, at_bin) -> PastLoads:
+        return PastLoads(self._rates[:, max(0, at_bin - 2 * DAY) : at_bin], (0,), float(STEP_S))

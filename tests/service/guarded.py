@@ -17,11 +17,13 @@ from service.auth.tokens import TokenStore
 class Guarded:
     """An application that asks who calls. `tokens` has one of each role, `store` makes more."""
 
-    def __init__(self, folder, balancer, *, oidc=None, failures=None, **rules):
+    def __init__(self, folder, balancer, *, oidc=None, failures=None, retrainings=None, **rules):
         self.store = TokenStore(folder, lambda: NOW_S)
         self.tokens = {role: self.store.create(role.value, role)[0] for role in Role}
         gate = Gate(self.store, Sessions(b"k" * 32, 12.0, lambda: NOW_S), oidc, failures)
-        self.app = create_app(balancer, now_s=lambda: NOW_S, platform=Platform(Rules(gate, **rules)))
+        self.app = create_app(
+            balancer, now_s=lambda: NOW_S, retrainings=retrainings, platform=Platform(Rules(gate, **rules))
+        )
 
     def client(self, role=None, **headers):
         """Return a client that shows the token of a role, or nothing."""

@@ -148,3 +148,25 @@ async def test_body_that_is_not_json(http):
 async def test_two_apps_live_side_by_side(balancer):
     """Metrics live in the application's own registry; a second application in the process is no conflict."""
     assert create_app(balancer).state.metrics is not create_app(balancer).state.metrics
+
+
+async def test_body_that_is_no_text(http):
+    """A body that is not even UTF-8 is a 422 problem as well."""
+    response = await http.post("/v1/migrations", content=b"\xff\xfe", headers={"content-type": "application/json"})
+    assert (response.status_code, response.json()["reason"]) == (422, "INVALID_REQUEST")
+
+
+@pytest.mark.parametrize(
+    ("path", "allow"),
+    [
+        ("/v1/migrations", "GET, POST"),
+        ("/v1/balancer", "GET, PATCH"),
+        ("/v1/tokens/x", "DELETE"),
+        ("/v1/migrations/a%2Fb/cancel", "POST"),
+        ("/v1/status", "GET"),
+    ],
+)
+async def test_a_wrong_method_is_told_the_right_ones(http, path, allow):
+    """405 names every method of the path, whichever of its routes comes first."""
+    response = await http.request("OPTIONS", path)
+    assert (response.status_code, response.headers["allow"]) == (405, allow)

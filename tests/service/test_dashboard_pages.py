@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import chromium
 import pytest
@@ -52,8 +53,8 @@ async def dashboard(balancer, size=DESKTOP):
 
 def many(count):
     """Return a balancer of `count` order params."""
-    names = [f"tenant-{number:05d}" for number in range(count)]
-    return FakeBalancer(placements=Mapping(5, {name: Placement(name, (SHARDS[hash(name) % 4],), 1) for name in names}))
+    placements = [Placement(f"tenant-{number:05d}", (SHARDS[number % 4],), 1) for number in range(count)]
+    return FakeBalancer(placements=Mapping(5, {each.order_param: each for each in placements}))
 
 
 async def test_every_page_fits_a_phone():
@@ -93,6 +94,23 @@ async def test_ten_thousand_order_params_are_scrolled_and_searched():
         await page.get_by_label("Search order params").fill("ANT-04242")
         await expect(rows).to_have_count(1)
         await expect(page.locator("#mapping-count")).to_have_text("1 order param")
+        assert said == []
+
+
+async def test_of_many_shards_the_worst_come_first():
+    """Of sixty shards those in trouble have the first cards, the rest come on demand, and only cards in sight are drawn."""
+    status = FakeBalancer().status_now
+    calm = next(shard for shard in status.shards if shard.congestion_at_s is None)
+    hot = next(shard for shard in status.shards if shard.congestion_at_s is not None)
+    shards = (*(replace(calm, shard_id=f"shard-{row}") for row in range(59)), replace(hot, shard_id="shard-hot"))
+    async with dashboard(FakeBalancer(status_now=replace(status, shards=shards))) as (page, url, said):
+        await page.goto(url)
+        cards = page.locator("article.shard")
+        await expect(cards).to_have_count(24)
+        await expect(cards.first).to_contain_text("shard-hot")
+        assert await page.locator(".load-chart").count() < 24
+        await page.get_by_role("button", name="Show 24 more of 60 shards").click()
+        await expect(cards).to_have_count(48)
         assert said == []
 
 

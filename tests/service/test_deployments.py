@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import ssl
 import subprocess
 import sys
 import warnings
@@ -13,13 +14,25 @@ import httpx
 import numpy as np
 import pytest
 import ray
+from certificates import write_certificate
 from test_api_problems import INSTANCES
 
 from plb_ray.clock import monotonic_s
 from plb_ray.cluster.runtime import start_ray, stop_ray
 from plb_ray.domain.migration import MigrationRequest, MigrationStep
 from plb_ray.domain.samples import SampleBatch, SampleKind, Series
-from plb_ray.errors import ControlUnavailableError, OutcomeUnknownError, PlbError, PortInUseError, UnknownOrderParamError
+from plb_ray.errors import (
+    BadInputError,
+    ControlUnavailableError,
+    OutcomeUnknownError,
+    PlbError,
+    PortInUseError,
+    UnknownOrderParamError,
+)
+from plb_ray.settings import AuthSettings, HttpSettings, Settings, TlsSettings
+from service.auth.roles import Role
+from service.auth.tokens import TokenStore
+from service.front import front_of
 from service.ports import claim_port
 
 with warnings.catch_warnings():  # Ray Serve 2.60 declares its own settings in a way that pydantic has deprecated
@@ -45,7 +58,9 @@ class _Actor:
     """A control actor as the real one looks from outside, over the fake balancer."""
 
     def __init__(self):
-        self._balancer = fake_balancer.FakeBalancer()
+        from fake_balancer import FakeBalancer  # noqa: PLC0415  whoever asks the actor need not be able to import it
+
+        self._balancer = FakeBalancer()
 
     async def ask(self, method, *args, along=None):  # noqa: ARG002  what the work carries along
         return await getattr(self._balancer, method)(*args)
@@ -180,6 +195,40 @@ async def test_the_service_on_ray_serve(named, capfd):
     assert claim_port("127.0.0.1", port, "another") == port
     assert "failed" not in "".join(capfd.readouterr())
     assert took_s < START_S_MAX
+
+
+async def test_https_and_tokens_through_serve(named, tmp_path):
+    """Serve's proxy speaks HTTPS, its replica reads tokens and settings of the state folder, and each request has one id."""
+    files = write_certificate(tmp_path)
+    token, _ = TokenStore(tmp_path).create("anna", Role.VIEWER)
+    tls = TlsSettings(files / "cert.pem", files / "key.pem")
+    front = front_of(Settings(state_dir=tmp_path, http=HttpSettings(auth=AuthSettings("token"), tls=tls)))
+    port = claim_port("127.0.0.1", 0, "test")
+    url = await asyncio.to_thread(start_http, "control-1", NAMESPACE, "127.0.0.1", port, None, front)
+    try:
+        trusted = ssl.create_default_context(cafile=str(files / "cert.pem"))
+        shown = {"Authorization": f"Bearer {token}"}
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30, verify=trusted, headers=shown) as http:
+            status = await http.get("/v1/status")
+            assert (status.status_code, len(status.headers.get_list("x-request-id"))) == (200, 1)
+            again = await http.get("/v1/status", headers={"If-None-Match": status.headers["etag"]})
+            assert (again.status_code, again.content) == (304, b"")
+            assert (await http.delete("/v1/events/cup-final")).json()["reason"] == "FORBIDDEN"
+            settings = {each["key"]: each["value"] for each in (await http.get("/v1/settings")).json()["items"]}
+            assert settings["http.auth.mode"] == "token"
+            assert (await http.get("/v1/status", headers={"Authorization": "Bearer x"})).status_code == 401
+    finally:
+        await asyncio.to_thread(stop_http)
+
+
+def test_damaged_tokens_are_said_before_anything_is_started(ray_here, tmp_path):
+    """The error names the file, where a replica's would be lost in a log."""
+    store = TokenStore(tmp_path)
+    store.create("anna", Role.VIEWER)
+    store.path.write_text("nonsense")
+    front = front_of(Settings(state_dir=tmp_path, http=HttpSettings(auth=AuthSettings("token"))))
+    with pytest.raises(BadInputError, match=r"tokens\.json"):
+        start_http("control-1", NAMESPACE, "127.0.0.1", 0, None, front)
 
 
 def test_stopping_what_does_not_run(ray_here):

@@ -86,7 +86,7 @@ async def test_who_changed_what_is_noted(tmp_path, balancer):
 
 
 async def test_what_failed_and_what_was_not_allowed_is_noted(tmp_path, balancer):
-    """With the reason code. A wrong credential is not, since nobody is known to have shown it; nor is what changes nothing."""
+    """With the reason code. A wrong credential is not, since nobody is known to have shown it, nor what changes nothing."""
     guarded = Guarded(tmp_path, balancer)
     async with guarded.client(Role.VIEWER) as http:
         await http.delete("/v1/events/cup-final")
@@ -405,3 +405,22 @@ async def test_two_applications_keep_apart(balancer, clock):
         async with client_of(app) as http:
             ticks.append((await http.get("/v1/status")).json()["ticks"])
     assert ticks == [85, 1]
+
+
+async def test_large_pictures_are_brought_once_for_many_questions(kept, balancer, clock):
+    """Pages, searches and single order params are made of one table; a failure is not kept, and a change lets it go."""
+    asked = counting(balancer, "order_params")
+    balancer.failing["order_params"] = ControlUnavailableError("restarting")
+    async with client_of(kept) as http:
+        assert (await http.get("/v1/order-params?limit=1")).status_code == 503
+        del balancer.failing["order_params"]
+        paths = [f"/v1/order-params?limit=1&offset={n}" for n in range(5)] + ["/v1/order-params/a//b"]
+        answers = await asyncio.gather(*(http.get(path) for path in paths))
+        assert {each.status_code for each in answers} == {200}
+        assert len(asked) == 2
+        await http.delete("/v1/events/cup-final")
+        await http.get("/v1/order-params?limit=2")
+        assert len(asked) == 3
+        clock.now_s += 1.0
+        await http.get("/v1/order-params?limit=3")
+    assert len(asked) == 4

@@ -92,6 +92,8 @@ def static_peak(field: Field) -> Field | None:
     rate = float(field.rates.max())
     replayed = field.trace.counts[:, field.first_bin :] / field.trace.step_s
     replayed = np.where(replayed > rate, 0.0, replayed)
+    if not replayed.any():
+        return None
     for count in range(2, len(field.rates) * PEAK_SHARDS_MAX + 1):
         ids = tuple(f"shard-{number}" for number in range(count))
         owner = hashed(field.trace.order_params, ids)

@@ -8,7 +8,7 @@ A forecast is of the true rates of the past, also of those that nobody heard of.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from plb_ray.control.deciding import Decider, Ruling
     from plb_ray.domain.plan import Move
-    from plb_ray.simulation.replay.arm import Foresight
+    from plb_ray.simulation.replay.arm import Foresight, Hindsight
     from plb_ray.simulation.scenarios.build import Built
 
 CPU = RESOURCES.index("cpu_cores")
@@ -70,14 +70,21 @@ class Played:
         self.on_forecast += ruling.basis is Basis.FORECAST
 
 
-def play(built: Built, decider: Decider | None, foresight: Foresight | None, physics: PhysicsParams) -> Played:
+def play(
+    built: Built,
+    decider: Decider | None,
+    foresight: Foresight | None,
+    physics: PhysicsParams,
+    hindsight: Hindsight | None = None,
+) -> Played:
     """Follow a scenario to its end.
 
     Args:
         built: the scenario.
         decider: decides once a bin; None: nobody does.
-        foresight: what the decider is told; None: nothing, it reacts.
+        foresight: what the decider is told of what comes; None: nothing, it reacts.
         physics: of the shards.
+        hindsight: what it is told of what has been; None: the last bin alone.
     """
     fluid, memory, scenario = Fluid(built.rates, built.owner, physics), Memory(), built.scenario
     played, seen = Played(), _Seen(built)
@@ -85,7 +92,8 @@ def play(built: Built, decider: Decider | None, foresight: Foresight | None, phy
         silent = frozenset(_names(built, built.present[number] & ~built.answers[number]))
         if decider is not None:
             situation = _situation(built, fluid, number, silent, seen.rates(number, fluid.owner), foresight, physics)
-            ruling, memory = decider.decide(situation, Orders(), memory)
+            past = hindsight.past(scenario.first_bin + number) if hindsight is not None else None
+            ruling, memory = decider.decide(replace(situation, past=past), Orders(), memory)
             played.note(number, ruling, silent)
             fluid.migrate(_columns(built, each.move) for each in played.sent if each.bin == number and not each.undone)
         fluid.rates = np.where(built.answers[number], built.rates, 0.0)

@@ -1,0 +1,1 @@
+"""The HTTP service under load: throughput, latency, cold start, memory."""

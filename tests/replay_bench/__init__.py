@@ -1,0 +1,1 @@
+"""What prediction saves, and how long a replay takes."""

@@ -132,7 +132,7 @@ def _quantiles(grid: RateHistory, steps: int) -> NDArray[np.float32]:
     lags, origins = _season_and_origins(now, grid.step_s, steps)
     values = np.empty((len(rates), steps, len(LEVELS)), dtype=np.float32)
     for begin in range(0, len(rates), ROWS):
-        part = rates[begin : begin + ROWS]
+        part = np.ascontiguousarray(rates[begin : begin + ROWS])  # `take` would copy a view whole at every call
         last = part.take(np.append(origins, now) - 1, axis=1)  # (K, N + 1)
         for step in range(steps):
             values[begin : begin + ROWS, step] = _one_step(part, last, now, origins, step, lags)

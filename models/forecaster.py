@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +76,7 @@ class CandidateForecaster:
         if self._horizon is None:
             raise NoForecastError("the forecaster was not trained yet")
         grid = on_grid(history.last(self.lookback_s // history.step_s), self._horizon)
+        grid = replace(grid, messages_per_s=np.ascontiguousarray(grid.messages_per_s))  # members `take` from it often
         values = self._candidate.quantiles(grid, np.array([grid.messages_per_s.shape[1]]))[0]  # (K, H, Q)
         return make_forecast(grid, self._horizon, values, self._candidate.name)
 

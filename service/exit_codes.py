@@ -44,7 +44,9 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.REFUSED: "refused: not allowed, a conflict, somebody else owns it, or it was rolled back",
     ExitCode.UNKNOWN_NAME: "no such order param, shard, migration, event, retraining, plan, version or forecast",
     ExitCode.PORT_IN_USE: "a port that is needed is in use",
-    ExitCode.CHECKS_FAILED: "a check failed (plb doctor, plb demo, plb plan, plb conformance, plb replay, plb retrain, plb config)",
+    ExitCode.CHECKS_FAILED: (
+        "a check failed (plb doctor, plb demo, plb plan, plb conformance, plb replay, plb retrain, plb config)"
+    ),
     ExitCode.INTERRUPTED: "stopped by Ctrl-C",
 }
 

@@ -82,7 +82,7 @@ def past_loads(history: RateHistory, cost: CostModel, days: float) -> PastLoads 
     most = max(1, min(MOMENTS_MAX, CELLS_MAX // (count * len(RESOURCES))))
     stretch = -(-steps // most)
     recent = history.messages_per_s[:, -steps:]
-    total = np.nan_to_num(recent).sum(axis=0)
+    total = np.nan_to_num(recent.sum(axis=0))  # of the sums: a copy of all that is added up costs a hundred times as much
     total = np.pad(total, (0, -len(total) % stretch), constant_values=-1.0).reshape(-1, stretch)
     columns = total.argmax(axis=1) + stretch * np.arange(len(total))
     load = cost.load(history.order_params, np.nan_to_num(recent[:, columns].astype(np.float64))).astype(np.float32)

@@ -47,9 +47,9 @@ class OrderParamTable:
         return {name: row for row, name in enumerate(self.names)}
 
     @cached_property
-    def by_name(self) -> tuple[int, ...]:
-        """Rows in the order of their names."""
-        return tuple(sorted(range(len(self.names)), key=self.names.__getitem__))
+    def by_name(self) -> NDArray[np.int64]:
+        """(K,) rows in the order of their names."""
+        return np.array(sorted(range(len(self.names)), key=self.names.__getitem__), dtype=np.int64)
 
 
 def order_param_table(seen: Observation) -> OrderParamTable:

@@ -128,8 +128,8 @@ class CapacityQuestion(In):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [QUESTION]})
 
     horizon: HorizonName = HorizonName.DAY
-    alpha: StrictFloat = Field(0.05, gt=0, le=0.5, description="accepted risk that a shard is overloaded, at any one step")
-    headroom: StrictFloat = Field(0.9, gt=0, le=1, description="usable share of every capacity")
+    alpha: StrictFloat = Field(0.05, ge=1e-9, le=0.5, description="accepted risk of an overloaded shard at any one step")
+    headroom: StrictFloat = Field(0.9, ge=0.001, le=1, description="usable share of every capacity")
     types: list[TypeIn] = Field(default=[], max_length=10, description="what can be had; none: shards like those there are")
     growths: list[GrowthIn] = Field(default=[], max_length=ASKED_MOST)
     campaigns: list[CampaignIn] = Field(default=[], max_length=ASKED_MOST)

@@ -47,14 +47,9 @@ async def get_order_params(
 ) -> OrderParamPage:
     """Arrival rate, load, backlog and shards of each, one page at a time. The filters combine."""
     table = await balancer.order_params()
-    wanted = contains.casefold()
-    rows = [
-        row
-        for row in table.by_name
-        if (not wanted or wanted in table.names[row].casefold()) and (shard is None or shard in table.shards[row])
-    ]
-    ordered = _sorted(table, rows, sort)
-    items = [_row(table, row) for row in ordered[offset : offset + limit]]
+    rows = _matching(table, contains.casefold(), shard)
+    page = _sorted(table, rows, sort)[offset : offset + limit]
+    items = [_row(table, row) for row in page.tolist()]
     return OrderParamPage(items=items, total=len(rows), limit=limit, offset=offset, at=table.at_s)
 
 
@@ -113,17 +108,24 @@ def _placed(migration: MigrationRecord) -> PlacedSince:
     return PlacedSince(shard=migration.destination, since=since_s, migration_id=migration.migration_id)
 
 
-def _sorted(table: OrderParamTable, by_name: list[int], sort: str) -> list[int]:
+def _matching(table: OrderParamTable, wanted: str, shard: str | None) -> NDArray[np.int64]:
+    """Return the rows that are asked for, by name; without a filter the table has them ready."""
+    if not wanted and shard is None:
+        return table.by_name
+    found = [
+        row
+        for row in table.by_name.tolist()
+        if wanted in table.names[row].casefold() and (shard is None or shard in table.shards[row])
+    ]
+    return np.array(found, dtype=np.int64)
+
+
+def _sorted(table: OrderParamTable, by_name: NDArray[np.int64], sort: str) -> NDArray[np.int64]:
     """Return rows in the order asked for; those that are equal in it stay in that of their names."""
-    if sort == "name" or not by_name:
+    if sort == "name":
         return by_name
-    columns: dict[str, NDArray[np.float64]] = {
-        "rate": table.messages_per_s,
-        "backlog": table.backlog.astype(np.float64),
-        "cpu": table.load[:, CPU],
-    }
-    order = np.argsort(-columns[sort][by_name], kind="stable")
-    return [by_name[place] for place in order.tolist()]
+    columns = {"rate": table.messages_per_s, "backlog": table.backlog, "cpu": table.load[:, CPU]}
+    return by_name[np.argsort(-columns[sort][by_name], kind="stable")]
 
 
 def _row(table: OrderParamTable, row: int) -> OrderParam:

@@ -16,7 +16,7 @@ const change = (before, after) => `${percent(before)} → ${percent(after)}`;
 export function effectsTable(effects, none) {
   return table("Promised and realised", [
     { label: "Order param", head: true, cell: (each) => orderParamLink(each.order_param) },
-    { label: "Way", cell: (each) => link(migrationHref(each.migration_id), `${each.source} → ${each.destination}`, { "aria-label": `Migration of ${each.order_param} from ${each.source} to ${each.destination}` }) },
+    { label: "Way", nowrap: true, cell: (each) => link(migrationHref(each.migration_id), `${each.source} → ${each.destination}`, { "aria-label": `${each.source} → ${each.destination}: migration of ${each.order_param}` }) },
     { label: "Sent", nowrap: true, cell: (each) => momentTime(each.at) },
     { label: "State", cell: (each) => pill(words(each.state), TONES[each.state]) },
     { label: "Overload taken away", nowrap: true, cell: (each) => pair(each.realised.steps ? duration(Math.max(0, each.realised.taken_s)) : UNKNOWN, duration(each.promised.taken_s)) },

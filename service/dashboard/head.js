@@ -47,6 +47,6 @@ export function drawHead(status) {
   $("queue-endpoint").textContent = status.queue_endpoint ? `queue at ${status.queue_endpoint}` : "";
   announce(status.ready, status.shards.map((shard) => {
     const [text, tone] = condition(shard, status.at);
-    return [shard.shard_id, text.startsWith("congestion in") ? "congestion foreseen" : text, tone];
+    return [shard.shard_id, text.startsWith("congestion") ? "congestion foreseen" : text, tone];
   }));
 }

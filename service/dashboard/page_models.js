@@ -49,7 +49,7 @@ function modelsTable(items) {
     { label: "Its loss / the baseline's", number: true, cell: (each) => losses(each.newest) },
     { label: "80 % / 95 % band held", number: true, cell: (each) => bands(each.newest) },
     { label: "Made", nowrap: true, cell: (each) => (each.newest.made_at ? momentTime(each.newest.made_at) : each.newest.error) },
-  ], items, "No network has been trained yet: the baseline foresees.");
+  ], items, "No networks are kept here yet: where none is trained, the baseline foresees.");
 }
 
 function partsTable(job) {

@@ -166,7 +166,7 @@ function historyPart(page, name) {
 }
 
 const RESOURCES = [
-  ["CPU", "cpu_core_s", (value) => `${rate(value * 1000)} ms`], ["Memory while it waits", "memory_bytes", bytes], ["I/O", "io_bytes", bytes]];
+  ["CPU", "cpu_core_s", (value) => (value < 1 ? `${rate(value * 1000)} ms` : `${rate(value)} s`)], ["Memory while it waits", "memory_bytes", bytes], ["I/O", "io_bytes", bytes]];
 
 function costPart(page, name) {
   const [box, body, aside] = panel("What a message costs");

@@ -13,7 +13,7 @@ HOT = BUSY[0]
 PAGES = {
     "overview": "#/",
     "order-params": "#/order-params",
-    "order-param": f"#/order-params/{quote(HOT, safe='')}",
+    "order-param": None,
     "shard": "#/shards/shard-0",
     "migrations": "#/migrations",
     "migration": None,
@@ -33,14 +33,18 @@ PAGES = {
 
 @pytest.fixture(scope="module")
 def addresses(world):
-    """The pages, with the newest migration and decision there are; one is started if there is none."""
+    """The pages, with the newest migration, and the newest decision: one that sent a move if there is any."""
     _, found = world.get("/v1/migrations?limit=1")
+    _, sent = world.get("/v1/decisions?limit=1&admission=admitted")
     _, decided = world.get("/v1/decisions?limit=1")
+    decision = (sent["items"] or decided["items"])[0]
     migration = found["items"][0]["migration_id"] if found["items"] else None
+    order_param = next((move["order_param"] for move in decision["moves"] if move["admission"] == "admitted"), HOT)
     return {
         **PAGES,
+        "order-param": f"#/order-params/{quote(order_param, safe='')}",
         "migration": migration and f"#/migrations/{quote(migration, safe='')}",
-        "decision": f"#/decisions/{decided['items'][0]['number']}",
+        "decision": f"#/decisions/{decision['number']}",
     }
 
 

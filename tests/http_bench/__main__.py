@@ -1,7 +1,8 @@
 """Run the benchmark of the HTTP service: `python -m tests.http_bench [--order-params N] [--seconds S] [--json FILE]`.
 
 It starts the real `plb serve` on loopback, lets a load generator on the same cores ask it, and stops it again. Missed goals
-are shown and do not fail the run: they depend on the machine, and on what else runs on it (`load_at_start`).
+are shown and do not fail the run: they depend on the machine, and on what else runs on it (`load_at_start`). What does not
+depend on others is `cpu_ms`: the processor time of all processes of the service for one request.
 """
 
 from __future__ import annotations
@@ -75,10 +76,11 @@ async def _reads(service, seconds):
     cases = {"mix": everything, **mix}
     rows = []
     for name, paths in cases.items():
-        found = await load("127.0.0.1", service.port, paths, connections=CONNECTIONS, seconds=seconds, rate=OPEN_RATE)
-        rows.append(found.row(f"open loop, {name}", CONNECTIONS))
-        found = await load("127.0.0.1", service.port, paths, connections=CONNECTIONS, seconds=seconds)
-        rows.append(found.row(f"closed loop, {name}", CONNECTIONS))
+        for loop, rate in (("open", OPEN_RATE), ("closed", None)):
+            before_s = service.cpu_s()
+            found = await load("127.0.0.1", service.port, paths, connections=CONNECTIONS, seconds=seconds, rate=rate)
+            cpu_ms = (service.cpu_s() - before_s) / len(found.latencies_s) * 1000
+            rows.append(found.row(f"{loop} loop, {name}", CONNECTIONS) | {"cpu_ms": round(cpu_ms, 2)})
     return rows
 
 

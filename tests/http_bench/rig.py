@@ -36,6 +36,17 @@ class Service:
     ready_s: float
     names: tuple[str, ...]
 
+    def cpu_s(self):
+        """Return the processor time that all its processes have used so far."""
+        used_s = 0.0
+        for process in (self.process, *self.process.children(recursive=True)):
+            try:
+                times = process.cpu_times()
+            except psutil.NoSuchProcess:
+                continue
+            used_s += times.user + times.system
+        return used_s
+
     def memory_mb(self):
         """Return the resident memory by process name, those of one name added up."""
         found = {}

@@ -62,7 +62,7 @@ class OrderDesk:
         self._now_s = now_s
         self._configured = configured
         self._standing = _Standing()
-        self._missing = "no tick has looked yet"
+        self._missing = "nothing could be foreseen yet"
         self.error = ""
 
     async def open(self) -> None:

@@ -107,6 +107,7 @@ TABLE: dict[tuple[str, str], Access] = {
     ("GET", "/v1/models/{group}/{horizon}"): _READ,
     ("PUT", "/v1/models/{group}/{horizon}/champion"): _rule("model.serve"),
     # capacity
+    ("GET", "/v1/capacity"): _READ,
     ("POST", "/v1/capacity:what-if"): _READ,
     # callers
     ("GET", "/v1/session"): _ANYBODY,

@@ -31,11 +31,11 @@ async function request(url, options) {
 export const ask = (path, parameters) => request(address(path, parameters), {});
 
 // Changes something. The header says that a page of ours asks, which no form of another site can.
-export function send(method, path, body, { parameters, type = "application/json" } = {}) {
+export function send(method, path, body, { parameters, type = "application/json", timeoutMs = TIMEOUT_MS } = {}) {
   const headers = { "X-PLB-Dashboard": "1" };
   if (body !== undefined) headers["Content-Type"] = type;
   const text = body === undefined || typeof body === "string" ? body : JSON.stringify(body);
-  return request(address(path, parameters), { method, headers, body: text });
+  return request(address(path, parameters), { method, headers, body: text, signal: AbortSignal.timeout(timeoutMs) });
 }
 
 // What went wrong, in a sentence for people.

@@ -8,6 +8,7 @@ import { field, form, input, part, select } from "./live.js";
 import { lines, listOf, number, numberOr, utcOf } from "./form_lines.js";
 
 const TONES = { optimal: "good", feasible: "idle", partial: "warn" };
+const ANSWER_MS = 120_000; // the first question loads the solver
 const FLEET_MS = 30_000;
 const RISK_HINT = "0.05 accepts that a shard is overloaded in 1 step of 20";
 
@@ -61,7 +62,7 @@ function questionForm(answer) {
       zones: number(values.get("zones")), segments: number(values.get("segments")),
       ...Object.fromEntries(Object.entries(groups).map(([name, group]) => [name, group.read()])),
     };
-    const found = await send("POST", "capacity:what-if", asked);
+    const found = await send("POST", "capacity:what-if", asked, { timeoutMs: ANSWER_MS });
     answer(found);
     return `Answered in ${duration(found.took_s)}.`;
   });

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
+import pytest
 from playwright.sync_api import expect
 
 from tests.e2e.browser import opened, picture
@@ -104,6 +105,7 @@ def test_events_are_put_imported_and_removed(browser, world):
         assert seen.complaints == []
 
 
+@pytest.mark.timeout(300)
 def test_a_capacity_question_is_answered(browser, world):
     """What if traffic grows: the answer has shards, a proven bound, a chart and a fleet."""
     with opened(browser, world) as seen:

@@ -41,7 +41,9 @@ def test_what_was_announced_is_met_before_it_begins():
     arms = played("flash-crowd-announced")[1]
     assert arms["predictive"].totals.excess_messages == 0
     assert arms["reactive"].totals.excess_messages > 10_000
-    assert all(each.bin < 36 for each in arms["predictive"].sent)
+    relief = [each.bin for each in arms["predictive"].sent if each.move.source == "shard-1"]  # where shop-3 is
+    assert relief
+    assert max(relief) < 36
 
 
 def test_a_hot_order_param_is_not_passed_around():

@@ -1,4 +1,4 @@
-"""Spans of OpenTelemetry, and the one door to it. Until `start_tracing` is called everything here does nothing, at no cost.
+"""Spans of OpenTelemetry, and the one door to it. Until `start_tracing` is called everything here does nothing.
 
     with span("migration", migration="m1") as here: ...       a piece of work in this process
     carrier()            -> {"traceparent": ...}              what another process needs to go on with the trace

@@ -50,7 +50,7 @@ def _trace(shard_id: str) -> None:
     """Record spans if the environment says so; a shard reads no plb.toml."""
     told = {name: value for name, value in os.environ.items() if name.startswith(VARIABLES)}
     if told:
-        from plb_ray.settings import load_settings  # noqa: PLC0415  2 MB that other shards do without
+        from plb_ray.settings import load_settings  # noqa: PLC0415  other shards do without it
 
         start_tracing(load_settings(None, told).tracing, shard_id)
 

@@ -130,17 +130,33 @@ def _part(worst: float | None, found: float | None, best: float | None) -> float
 
 
 SENTENCES = {
-    "of_reactive": "Predicting leaves {:.0%} less avoidable excess than the best reactive setting.",
-    "of_reactive_with_as_few_moves": "It leaves {:.0%} less than the best reactive setting with no more migrations than it.",
-    "of_oracle": "It reaches {:.0%} of what knowing the future would save over hashing.",
-    "of_shard_hours": "Elastic shards need {:.0%} fewer shard-hours than as many as hashing needs at the peak.",
+    "of_reactive": (
+        "Predicting leaves {:.0%} less avoidable excess than the best reactive setting.",
+        "Predicting leaves {:.1f} times the avoidable excess of the best reactive setting.",
+    ),
+    "of_reactive_with_as_few_moves": (
+        "It leaves {:.0%} less than the best reactive setting with no more migrations than it.",
+        "It leaves {:.1f} times that of the best reactive setting with no more migrations than it.",
+    ),
+    "of_oracle": (
+        "It reaches {:.0%} of what knowing the future would save over hashing.",
+        "Knowing the future would save over hashing; predicting does not.",
+    ),
+    "of_shard_hours": (
+        "Elastic shards need {:.0%} fewer shard-hours than as many as hashing needs at the peak.",
+        "Elastic shards need {:.1f} times the shard-hours of as many as hashing needs at the peak.",
+    ),
 }
+"""What is said of a share: of a gain, and of a loss, which is told as how many times the other one it is."""
 
 
 def words(replay: Replay) -> list[str]:
     """Return what the figures say, in sentences."""
-    shares = verdict(replay)
-    said = [sentence.format(share) for name, sentence in SENTENCES.items() if (share := shares[name]) is not None]
+    said = [
+        better.format(share) if share >= 0 else worse.format(1 - share)
+        for name, (better, worse) in SENTENCES.items()
+        if (share := verdict(replay)[name]) is not None
+    ]
     if replay.unavoidable > 0:
         said.append(
             f"{replay.unavoidable:,.0f} messages over capacity are of single order params larger than a shard; no mapping "

@@ -22,7 +22,7 @@ from plb_ray.simulation.replay.setting import field_of, static_peak, unavoidable
 from service import cli, replay_forecasts
 from service.exit_codes import ExitCode
 from service.replay_forecasts import Foretold, Oracle, forecasts_of
-from service.replay_report import verdict
+from service.replay_report import verdict, words
 from service.replay_run import Replay, Run, _best_first
 
 
@@ -154,6 +154,17 @@ def test_the_reported_reactive_run_is_its_best_of_all():
     found = _best_first({"reactive": reactive, "predictive": predictive})
     assert (found["reactive"][0].headroom, found["predictive"][0].headroom) == (0.8, 0.9)
     assert len(found["reactive"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("left", "said"), [(5.0, "75% less avoidable excess than"), (50.0, "2.5 times the avoidable excess of")]
+)
+def test_a_loss_is_told_as_a_loss(left, said):
+    """Where predicting leaves more than reacting, the sentence says how many times as much."""
+    runs = {"reactive": [one("reactive", 0.9, 20.0, 9)], "predictive": [one("predictive", 0.9, left, 9)]}
+    assert words(Replay(field(shifted_days(days=1)), runs, unavoidable=0.0))[0] == (
+        f"Predicting leaves {said} the best reactive setting."
+    )
 
 
 def test_the_verdict_compares_what_a_mapping_can_avoid():

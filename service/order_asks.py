@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
+
+from service.asks import Asks
 
 if TYPE_CHECKING:
     from plb_ray.control.orders import OrdersChange, OrdersView
@@ -10,14 +12,8 @@ if TYPE_CHECKING:
     from plb_ray.control.saved_plans import SavedPlan
 
 
-class OrderAsks:
-    """A base of an adapter that has `_ask` and `_act`."""
-
-    async def _ask(self, method: str, *args: Any, timeout_s: float | None = None) -> Any:
-        raise NotImplementedError
-
-    async def _act(self, method: str, argument: Any, *, doing: str) -> Any:
-        raise NotImplementedError
+class OrderAsks(Asks):
+    """A part of the adapter of the control actor."""
 
     async def orders(self) -> OrdersView:
         """See `Balancer`."""

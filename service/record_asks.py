@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
+from service.asks import Asks
+
 if TYPE_CHECKING:
     from plb_ray.control.record_port import CostPage, CostView
     from plb_ray.domain.audit import AuditEntry, AuditQuery, DecisionQuery
@@ -12,14 +14,8 @@ if TYPE_CHECKING:
 SEARCH_TIMEOUT_S = 30.0
 
 
-class RecordAsks:
-    """A base of an adapter that has `_ask` and `_act`."""
-
-    async def _ask(self, method: str, *args: Any, timeout_s: float | None = None) -> Any:
-        raise NotImplementedError
-
-    async def _act(self, method: str, argument: Any, *, doing: str) -> Any:
-        raise NotImplementedError
+class RecordAsks(Asks):
+    """A part of the adapter of the control actor."""
 
     async def note(self, entry: AuditEntry) -> None:
         """See `Balancer`."""

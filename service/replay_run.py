@@ -20,13 +20,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optimizer.checker import PlanVerifier
-from optimizer.planner import CompositePlanner
 from plb_ray.control.deciding import Decider
 from plb_ray.settings import BalancerSettings, ElasticSettings
 from plb_ray.simulation.replay.arm import ArmResult, Field, run_arm
 from plb_ray.simulation.replay.elastic_fleet import ElasticFleet
 from plb_ray.simulation.replay.setting import elastic_field, static_peak, unavoidable
 from service.replay_forecasts import Foretold, LookBack, Oracle, forecasts_of
+from service.steady_planner import SteadyPlanner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,9 +43,6 @@ HEADROOM = BalancerSettings.headroom
 HEADROOMS = (0.7, 0.75, 0.8, 0.85, HEADROOM, 0.95)
 MORE_SHARDS = 4
 """Times as many shards as asked for are the most that the elastic arm may have."""
-
-SOLVER_S = 0.05
-"""For a plan: where overload cannot be taken away the planner uses all of it, and a replay makes thousands of plans."""
 
 FORECAST_SHARE = 0.5
 """Of the progress."""
@@ -135,10 +132,7 @@ def _jobs(arm: str, on: Field, forecasts: Forecasts | None) -> list[_Job]:
         return [_Job(arm, None, on)]
     told = forecasts if arm in FORETOLD else None
     headrooms = HEADROOMS if arm in SWEPT else (HEADROOM,)
-    return [
-        _Job(arm, share, on, told, BalancerSettings(step_s=on.trace.step_s, headroom=share, solver_budget_s=SOLVER_S))
-        for share in headrooms
-    ]
+    return [_Job(arm, share, on, told, BalancerSettings(step_s=on.trace.step_s, headroom=share)) for share in headrooms]
 
 
 def _over(jobs: list[_Job], workers: int) -> list[Run]:
@@ -160,7 +154,7 @@ def _one(job: _Job) -> Run:
     fleet = None
     if job.arm == "elastic":
         on, fleet = _elastic(on, settings)
-    decider = Decider(CompositePlanner(), PlanVerifier(), settings)
+    decider = Decider(SteadyPlanner(), PlanVerifier(), settings)
     return Run(job.arm, job.headroom, run_arm(on, decider, foresight, hindsight, fleet))
 
 

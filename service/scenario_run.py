@@ -11,7 +11,6 @@ announced events have brought (`models.uplift`).
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +19,6 @@ from models.base import LEVELS, on_grid, truncated
 from models.baseline import BaselineForecaster
 from models.uplift import WithEvents
 from optimizer.checker import PlanVerifier
-from optimizer.planner import CompositePlanner
 from plb_ray.control.deciding import Decider
 from plb_ray.domain.rates import Forecast, short_horizon
 from plb_ray.estimate.load import estimate_load
@@ -32,6 +30,7 @@ from plb_ray.simulation.scenarios.outcome import outcome
 from plb_ray.simulation.scenarios.parse import parse
 from plb_ray.simulation.scenarios.play import play
 from service.replay_forecasts import COST, LookBack, Oracle
+from service.steady_planner import SteadyPlanner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,38 +38,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from plb_ray.domain.load import LoadEstimate
-    from plb_ray.domain.plan import Move, Plan, PlanProblem
     from plb_ray.simulation.replay.arm import Foresight, Hindsight
     from plb_ray.simulation.scenarios.build import Built
     from plb_ray.simulation.scenarios.play import Played
 
 ARMS = ("static", "reactive", "predictive", "oracle")
-WORK = 1000
-"""Of the planner, for a plan."""
-
-EFFORT_S = 0.05
-"""Of the exact solver, for a plan, in seconds of work that are counted rather than measured."""
-
-PATIENCE_S = 3600.0
-"""How far the planner's clock goes back at each look."""
-
-
-class SteadyPlanner:
-    """Implements `plb_ray.control.ports.Planner` with a budget of work: the same plan on any machine."""
-
-    def plan(self, problem: PlanProblem) -> Plan:
-        """See `Planner`."""
-        plan = _patient().plan(replace(problem, budget=replace(problem.budget, wall_s=EFFORT_S, work=WORK)))
-        return replace(plan, solve_s=0.0, first_sound_s=None)
-
-    def restated(self, problem: PlanProblem, moves: Sequence[Move]) -> Plan:
-        """See `Planner`."""
-        return replace(_patient().restated(problem, moves), solve_s=0.0, first_sound_s=None)
-
-
-def _patient() -> CompositePlanner:
-    """Return a planner by whose clock no plan is ever late: EFFORT_S bounds work, and no time."""
-    return CompositePlanner(count(0.0, -PATIENCE_S).__next__)
 
 
 class Statistical:

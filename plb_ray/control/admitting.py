@@ -50,27 +50,45 @@ def parted(moves: list[AdmittedMove], course: Course, orders: Orders) -> list[Ad
 
 
 class Rooms:
-    """How full each shard is by what was measured; taking keeps count."""
+    """How full each shard is, by what was measured and by what is foreseen; taking keeps count."""
 
     def __init__(self, course: Course, headroom: float) -> None:
         situation = course.situation
         self._headroom = headroom
         self._row = {name: row for row, name in enumerate(situation.order_params)}
         self._column = {shard.shard_id: at for at, shard in enumerate(situation.shards)}
-        self._measured, self._capacity = situation.measured, situation.capacity
-        self._shares = course.shares[:, 0].copy()  # (S, R)
+        self._measured, self._load, self._capacity = situation.measured, course.load, situation.capacity
+        self._foreseen = course.shares.copy()  # (S, T, R), the first step as measured
+        self._shares = self._foreseen[:, 0].copy()  # (S, R)
+
+    def gains(self, move: Move) -> bool:
+        """Return whether a move lessens the overload that is measured and foreseen, with what was taken before it.
+
+        A move of a later wave does not if some of those that were to make room for it are not sent.
+        """
+        return self._over(self._with(move)) < self._over(self._foreseen[self._pair(move)])
 
     def take(self, move: Move) -> bool:
         """Return whether a move leaves its destination within the headroom, or both shards less over it; then count it."""
-        pair = [self._column[move.source], self._column[move.destination]]
+        pair = self._pair(move)
         load = self._measured[self._row[move.order_param]] / self._capacity[pair]  # (2, R)
         before = self._shares[pair]
         after = before + load * np.array([[-1.0], [1.0]])
         fits = (after[1] <= np.maximum(self._headroom, before[1])).all()
         if not fits and self._over(after) >= self._over(before):
             return False
+        self._foreseen[pair] = self._with(move)
         self._shares[pair] = after
         return True
+
+    def _pair(self, move: Move) -> list[int]:
+        return [self._column[move.source], self._column[move.destination]]
+
+    def _with(self, move: Move) -> NDArray[np.float64]:
+        """Return (2, T, R) what is foreseen of source and destination with the move made."""
+        pair = self._pair(move)
+        load = self._load[self._row[move.order_param]] / self._capacity[pair][:, None, :]  # (2, T, R)
+        return np.asarray(self._foreseen[pair] + load * np.array([-1.0, 1.0])[:, None, None])
 
     def _over(self, shares: NDArray[np.float64]) -> float:
         return float(np.maximum(0.0, shares - self._headroom).sum())

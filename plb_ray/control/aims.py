@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from plb_ray.domain.plan import PlacementRules
 
 LEAD_TICKS = 2
-"""Ticks before its source is over that a move is sent at the latest, besides what a migration takes."""
+"""What comes within so many ticks, besides what a migration takes, counts in mode relief."""
 
 BAND, FILLING_BAND = 0.05, 0.02
 """How far above the mean the highest utilisation may be when a plan has evened the load out; twice that starts the next."""

@@ -7,8 +7,7 @@ relieved, and a move that would overload its destination by what was measured is
 from its source. A forecast that is missing, stale, unsound or has not held lately (`plb_ray.control.guard`) leaves the floor
 alone, and the ruling says so.
 
-When a move is sent: at once if its source is over now, or will be before a migration and two ticks are over. Otherwise it
-waits for the quietest step before that time, is planned anew each tick, and is sent when that step is here.
+When a move is sent is said in `plb_ray.control.timing`, and whether it is worth making in `plb_ray.control.worth`.
 
 What a plan is for is said in `plb_ray.control.aims`. A plan that people have approved is carried out by the same rules, but
 for those that weigh whether it is worth it: that, they have decided.
@@ -22,19 +21,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plb_ray.control.admitting import Budgets, Rooms, parted
-from plb_ray.control.aims import LEAD_TICKS, aim_of, breaks, highest, in_sight_of, uneven
+from plb_ray.control.aims import aim_of, breaks, in_sight_of, uneven
 from plb_ray.control.guard import usable
-from plb_ray.control.hedging import hedged, hedges, prepared_s
+from plb_ray.control.hedging import hedged, hedges
 from plb_ray.control.stating import course_of, plan_problem, rules_of
+from plb_ray.control.timing import due_s, ticks_of, waves_in_a_tick
 from plb_ray.control.views import Admission, AdmittedMove, Basis, Mode
+from plb_ray.control.worth import worthwhile
 from plb_ray.domain.plan import Plan, PlanStatus, Termination
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
 
-    from numpy.typing import NDArray
-
-    from plb_ray.control.aims import Aim
     from plb_ray.control.damping import Memory
     from plb_ray.control.orders import Orders
     from plb_ray.control.ports import PlanChecker, Planner
@@ -125,7 +123,8 @@ class Decider:
         if faults:
             refused = tuple(AdmittedMove(move, Admission.PLAN_REFUSED) for move in plan.moves)
             return Ruling(replace(plan, status=PlanStatus.REFUSED), refused, faults, basis, course, notes), memory
-        sent = parted(self._each(course, plan, memory, at_once=True), course, orders)
+        everything = {move.order_param for move in plan.moves}
+        sent = parted(self._each(course, plan, memory, everything, at_once=True), course, orders)
         ruling = Ruling(plan, tuple(sent), (), basis, course, notes)
         return ruling, memory.with_sent(ruling.sent, situation.at_s)
 
@@ -150,9 +149,13 @@ class Decider:
         return problem, replace(plan, status=PlanStatus.REFUSED) if faults else plan, faults
 
     def _prepared(self, course: Course, problem: PlanProblem, orders: Orders) -> Plan | None:
-        """Return the plan that prepares for what came before, and relieves what is over now; None if it has no moves."""
+        """Return the plan that prepares for what came before, and relieves what is over now; None if there is none.
+
+        None too if it would bring overload now, or soon: the past does not count as much as that.
+        """
         moves = hedged(course, problem, self._settings) if hedges(course, orders) else ()
-        return self._planner.restated(problem, moves) if moves else None
+        plan = self._planner.restated(problem, moves) if moves else None
+        return None if plan is None or plan.overload_after > plan.overload_before + EQUAL_OVERLOAD else plan
 
     def _problem(self, course: Course, orders: Orders, staying: Collection[str]) -> PlanProblem:
         estimate = course.situation.estimate
@@ -193,27 +196,36 @@ class Decider:
         if problem is None or not plan.moves:
             return []
         whole = _whole_plan(faults, orders)
-        if whole in (None, Admission.AWAITS_APPROVAL) and not self._worth(course, problem, plan, aim_of(course, orders)):
-            whole = Admission.NOT_WORTH_IT
+        if whole in (None, Admission.AWAITS_APPROVAL):
+            worth = worthwhile(course, problem, plan, aim_of(course, orders), self._settings)
+            if not worth:
+                whole = Admission.NOT_WORTH_IT
         if whole is not None:
             return [AdmittedMove(move, whole) for move in plan.moves]
-        return parted(self._each(course, plan, memory, at_once=orders.mode is Mode.RELIEF), course, orders)
+        return parted(self._each(course, plan, memory, worth, at_once=orders.mode is Mode.RELIEF), course, orders)
 
-    def _each(self, course: Course, plan: Plan, memory: Memory, *, at_once: bool) -> list[AdmittedMove]:
+    def _each(
+        self, course: Course, plan: Plan, memory: Memory, worth: Collection[str], *, at_once: bool
+    ) -> list[AdmittedMove]:
         """Return each move with what becomes of it; `at_once`: none waits for a quieter time."""
         rooms = Rooms(course, self._settings.headroom)
         budgets = Budgets(self._settings, memory)
-        first_wave = min((move.wave for move in plan.moves), default=1)
+        first_wave, waves = min((move.wave for move in plan.moves), default=1), waves_in_a_tick(course.situation)
+        ticks = ticks_of([move for move in plan.moves if move.order_param in worth], self._settings)
         result = []
         for move in plan.moves:
-            until_s = None if at_once else self._due_s(course, move)
-            admission = self._one(move, until_s, rooms, budgets, waits=move.wave > first_wave)
+            until_s = None if at_once else due_s(course, move, self._settings.headroom, ticks)
+            if move.order_param not in worth:
+                admission = Admission.NOT_WORTH_IT
+            else:
+                wave = move.wave - first_wave + 1
+                admission = self._one(move, until_s, rooms, budgets, late=wave > 1, in_time=wave <= waves)
             result.append(AdmittedMove(move, admission, until_s if admission is Admission.DEFERRED else None))
         return result
 
     @staticmethod
-    def _one(move: Move, until_s: float | None, rooms: Rooms, budgets: Budgets, *, waits: bool) -> Admission:
-        if waits:
+    def _one(move: Move, until_s: float | None, rooms: Rooms, budgets: Budgets, *, late: bool, in_time: bool) -> Admission:
+        if late and (not in_time or not rooms.gains(move)):
             return Admission.WAITS_FOR_WAVE
         if until_s is not None:
             return Admission.DEFERRED
@@ -223,36 +235,6 @@ class Decider:
             return Admission.DESTINATION_FULL
         budgets.spend(move)
         return Admission.ADMITTED
-
-    def _worth(self, course: Course, problem: PlanProblem, plan: Plan, aim: Aim) -> bool:
-        """Return whether the plan takes away at least what its moves cost; ending a broken rule always does."""
-        if plan.broken_after < plan.broken_before:
-            return True
-        if aim.evens and highest(course) - plan.max_utilisation >= aim.band:
-            return True
-        after, experience = course.when_on(_after(problem, plan)), course.situation.experience
-        gained_s = course.over_at_s(self._settings.headroom) - after.over_at_s(self._settings.headroom)  # (T,)
-        counted_s = float(gained_s[0]) + experience.ratio * float(gained_s[1:].sum())  # what is measured is no promise
-        counted_s += prepared_s(course, after.heading, self._settings.headroom)
-        return counted_s >= max(self._settings.damping.move_cost_s, experience.move_cost_s) * len(plan.moves)
-
-    def _due_s(self, course: Course, move: Move) -> float | None:
-        """Return when a move is to be sent; None for now."""
-        situation = course.situation
-        position = {shard.shard_id: at for at, shard in enumerate(situation.shards)}
-        source, destination = position.get(move.source), position.get(move.destination)
-        if source is None or destination is None:
-            return None
-        over = np.flatnonzero(course.shares[source].max(axis=1) > self._settings.headroom)
-        if not over.size:
-            return None
-        latest_s = float(course.starts_s[over[0]]) - situation.lead_s - LEAD_TICKS * situation.step_s
-        before = np.flatnonzero(course.starts_s <= latest_s)
-        if before.size < 2:
-            return None
-        together = course.shares[[source, destination]].max(axis=2).sum(axis=0)[before]  # (T',)
-        quietest = int(together.argmin())
-        return float(course.starts_s[quietest]) if quietest > 0 and course.starts_s[quietest] > situation.at_s else None
 
 
 def _trusted(situation: Situation, memory: Memory) -> tuple[LoadEstimate | None, tuple[str, ...]]:
@@ -288,13 +270,3 @@ def _whole_plan(faults: tuple[str, ...], orders: Orders) -> Admission | None:
     if not orders.mode.acts:
         return Admission.MODE_FORBIDS
     return Admission.AWAITS_APPROVAL if orders.approval else None
-
-
-def _after(problem: PlanProblem, plan: Plan) -> NDArray[np.int64]:
-    """Return (K,) the shard of each order param after the plan."""
-    row_of = {name: row for row, name in enumerate(problem.order_params)}
-    column_of = {shard_id: at for at, shard_id in enumerate(problem.shards)}
-    after = problem.current.copy()
-    for move in plan.moves:
-        after[row_of[move.order_param]] = column_of[move.destination]
-    return after

@@ -95,6 +95,11 @@ def hedges(course: Course, orders: Orders) -> bool:
     return course.situation.past is not None and orders.mode is not Mode.RELIEF and not orders.filling
 
 
+def past_limit(headroom: float) -> float:
+    """Return the share of its capacity up to which the past may fill a shard."""
+    return (1 + headroom) / 2
+
+
 def prepared_s(course: Course, after: NDArray[np.int64], headroom: float) -> float:
     """Return how much less overload the past would bring with everything on these shards (K,), in seconds; never below 0.
 
@@ -107,7 +112,7 @@ def prepared_s(course: Course, after: NDArray[np.int64], headroom: float) -> flo
     before = per_shard(past.load, course.heading, len(capacity))
     moved = before + per_shard(past.load[changed], after[changed], len(capacity))
     moved = moved - per_shard(past.load[changed], course.heading[changed], len(capacity))
-    over = [np.maximum(0.0, use / capacity[:, None, :] - (1 + headroom) / 2).max(axis=2).sum() for use in (before, moved)]
+    over = [np.maximum(0.0, use / capacity[:, None, :] - past_limit(headroom)).max(axis=2).sum() for use in (before, moved)]
     return max(0.0, float(over[0] - over[1]) * past.lasts_s)
 
 
@@ -145,7 +150,7 @@ def _slope(course: Course, past: PastLoads, problem: PlanProblem, settings: Bala
     use = per_shard(load, problem.current, shards)
     if course.held is not None:
         use[:, : steps * len(told)] += course.held[:, :, told].reshape(shards, -1)
-    between = (1 + settings.headroom) / 2
+    between = past_limit(settings.headroom)
     share = np.concatenate([np.repeat(problem.headroom[:, None], steps, 1), np.full((shards, moments), between)], axis=1)
     lasts_s = np.concatenate([np.full(steps, SOON_S / steps), np.full(moments, past.lasts_s)])
     per_unit = np.where(np.isfinite(capacity), 1 / capacity, 0.0)
@@ -157,7 +162,14 @@ def _slope(course: Course, past: PastLoads, problem: PlanProblem, settings: Bala
         problem.current,
         _movable(problem),
         lambda rows: np.tile(~(problem.rules.draining | problem.rules.closed), (len(rows), 1)),
+        tuple(len(told) * (steps + first) for first in _days(past)),
     )
+
+
+def _days(past: PastLoads) -> list[int]:
+    """Return the first moment of each day, counted back from now; the first day may be a part of one."""
+    moments, of_a_day = past.load.shape[1], max(1, round(DAY_S / past.lasts_s))
+    return sorted({0, *range(moments % of_a_day, moments, of_a_day)} - {moments})
 
 
 def _movable(problem: PlanProblem) -> NDArray[np.bool_]:

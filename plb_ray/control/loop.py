@@ -28,6 +28,7 @@ from plb_ray.control.foresight import Foresight
 from plb_ray.control.inputs import inputs_of
 from plb_ray.control.plan_clerk import Carried, PlanClerk
 from plb_ray.control.recall import recalled
+from plb_ray.control.shard_loads import shard_loads
 from plb_ray.control.situation import Situation
 from plb_ray.control.views import Admission, AdmittedMove, Decision, Mode
 from plb_ray.domain.audit import DecisionQuery
@@ -198,6 +199,7 @@ class ControlLoop(Answers):
             notes=(*ruling.notes, *self._observer.cost.notes),
             thrash=memory.thrash,
             inputs=inputs_of(ruling.course, ruling.plan.moves, orders, self._memory, self._settings),
+            loads=shard_loads(ruling.course, ruling.plan.moves, self._settings.headroom),
         )
         return decision, memory, ruling.course
 
@@ -207,8 +209,7 @@ class ControlLoop(Answers):
         self._next_number = decision.number + 1
         self._decision, self._memory = decision, memory
         self._parts.counts.decided(decision, memory.guard)
-        for move in decision.sent:
-            self._mover.send(move, decision.number)
+        self._mover.send(decision.sent, decision.number)
         return decision
 
     async def _carry(self, plan: SavedPlan) -> Carried:

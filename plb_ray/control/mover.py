@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import aclosing
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 from plb_ray.domain.migration import MigrationRequest, MigrationStep
 from plb_ray.errors import PlbError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from plb_ray.control.ports import Queue
     from plb_ray.domain.migration import MigrationRecord
@@ -49,17 +50,27 @@ class Mover:
         self._queue = queue
         self._note = note
         self._permits = asyncio.Semaphore(in_flight)
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._waiting: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[bool]] = set()
+        self._waiting: dict[str, asyncio.Task[bool]] = {}
 
-    def send(self, move: Move, decision_number: int) -> None:
-        """Start a move. The request id names the decision, so sending it again joins the same migration."""
+    def send(self, moves: Iterable[Move], decision_number: int) -> None:
+        """Start the moves of a decision, a wave when the one before it is over.
+
+        If a move does not get through, later waves are not begun: they may need the room that it was to make. The request id
+        names the decision, so sending it again joins the same migration.
+        """
+        before: tuple[asyncio.Task[bool], ...] = ()
+        for _, wave in groupby(sorted(moves, key=lambda move: move.wave), key=lambda move: move.wave):
+            before = tuple(self._start(move, decision_number, before) for move in wave)
+
+    def _start(self, move: Move, decision_number: int, before: tuple[asyncio.Task[bool], ...]) -> asyncio.Task[bool]:
         request_id = migration_id_of(decision_number, move.order_param)
         request = MigrationRequest(request_id, move.order_param, move.source, move.destination, move.reason)
         self.on_their_way[move.order_param] = move.destination
-        task = self._waiting[move.order_param] = asyncio.create_task(self._migrate(request))
+        task = self._waiting[move.order_param] = asyncio.create_task(self._migrate(request, before))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     def drop_waiting(self) -> None:
         """Forget the moves that have not begun."""
@@ -68,21 +79,34 @@ class Mover:
             self.on_their_way.pop(order_param, None)
         self._waiting.clear()
 
-    async def _migrate(self, request: MigrationRequest) -> None:
+    async def _migrate(self, request: MigrationRequest, before: tuple[asyncio.Task[bool], ...]) -> bool:
+        """Run a migration when those before it are over; return whether it got through."""
+        if before and not await _all_through(before):
+            self._waiting.pop(request.order_param, None)
+            self.on_their_way.pop(request.order_param, None)
+            LOG.info("migration %s is not begun: one that makes room for it did not get through", request.request_id)
+            return False
         async with self._permits:
             self._waiting.pop(request.order_param, None)
-            await self._follow(request)
+            return await self._follow(request)
 
-    async def _follow(self, request: MigrationRequest) -> None:
-        """Run a migration until the destination serves. Leaving its stream cancels nothing."""
+    async def _follow(self, request: MigrationRequest) -> bool:
+        """Run a migration until the destination serves; return whether it does. Leaving its stream cancels nothing."""
         try:
             async with aclosing(self._queue.migrate(request)) as records:
                 async for record in records:
                     self._note(record)
                     if record.step is MigrationStep.MAPPED:
-                        return
+                        return True
         except PlbError as error:
             self.last_error = f"migration {request.request_id}: {error}"
             LOG.warning("%s", self.last_error)
         finally:
             self.on_their_way.pop(request.order_param, None)
+        return False
+
+
+async def _all_through(before: tuple[asyncio.Task[bool], ...]) -> bool:
+    """Wait until they are over, and cancel none if the one that waits is cancelled."""
+    done, _ = await asyncio.wait(before)
+    return all(not task.cancelled() and task.exception() is None and task.result() for task in done)

@@ -50,13 +50,15 @@ class Course:
     heading: NDArray[np.int64]
 
     @cached_property
+    def total(self) -> NDArray[np.float64]:
+        """(S, T, R) load of each shard as order params are heading, those on their way counted on both sides."""
+        total = per_shard(self.load, self.heading, len(self.situation.shards))
+        return total if self.held is None else np.asarray(total + self.held)
+
+    @cached_property
     def shares(self) -> NDArray[np.float64]:
-        """(S, T, R) load / capacity as order params are heading, those on their way counted on both sides."""
-        capacity = self.situation.capacity
-        total = per_shard(self.load, self.heading, len(capacity))
-        if (held := self.held) is not None:
-            total = total + held
-        return np.asarray(total / capacity[:, None, :])
+        """(S, T, R) `total` / capacity."""
+        return np.asarray(self.total / self.situation.capacity[:, None, :])
 
     @cached_property
     def held(self) -> NDArray[np.float64] | None:
@@ -139,13 +141,15 @@ def limits(course: Course, settings: BalancerSettings, mode: Mode) -> NDArray[np
 def rules_of(course: Course, orders: Orders, staying: Collection[str]) -> PlacementRules:
     """Return what an allocation must keep; `staying` may not be moved, beside those on their way and those pinned.
 
-    Who is on a draining shard need not stay there: it goes once, whenever it came.
+    Nor may an order param that no shard could take as it is now: wherever it went, those beside it would have to leave, so
+    they leave where it is. Who is on a draining shard need not stay there: it goes once, whenever it came.
     """
     situation, names = course.situation, course.situation.order_params
     ids = [shard.shard_id for shard in situation.shards]
     draining = np.array([s.draining or s.shard_id in orders.draining for s in situation.shards], dtype=np.bool_)
     leaving = {names[row] for row in np.flatnonzero(draining[course.heading])} if draining.any() else set()
-    kept = {*(name for name in staying if name not in leaving), *situation.moving, *orders.pinned}
+    large = {names[row] for row in np.flatnonzero(_fits_nowhere(course))}
+    kept = {*({*staying, *large} - leaving), *situation.moving, *orders.pinned}
     rules = PlacementRules.none(len(names), len(ids))
     return replace(
         rules,
@@ -155,6 +159,14 @@ def rules_of(course: Course, orders: Orders, staying: Collection[str]) -> Placem
         forbidden=_forbidden(names, ids, orders),
         spread_group=_spread_groups(names, orders),
     )
+
+
+def _fits_nowhere(course: Course) -> NDArray[np.bool_]:
+    """Return (K,) which order params are by themselves, as measured, as large as any shard or larger, their own included."""
+    capacity = course.situation.capacity  # (S, R)
+    over = course.load[:, 0] > capacity.max(axis=0, initial=0.0)  # (K, R)
+    own = capacity[course.heading] >= capacity.max(axis=0, initial=0.0)
+    return np.asarray((over & own).any(axis=1))
 
 
 def _forbidden(names: tuple[str, ...], ids: list[str], orders: Orders) -> NDArray[np.int64]:

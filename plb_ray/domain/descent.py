@@ -5,7 +5,9 @@ The mathematics
                 use[s, c] of shard s with everything as it lies; limit[s, c], infinite for none; weight[s, c] of each
                 unit over it
     Goal        J = sum over s, c of weight[s, c] x max(0, use[s, c] - limit[s, c])
-    Step        the move (k, s) that lowers J most, if it does by `gain_min` at least; each order param moves once at most
+    Step        the move (k, s) that gains most, if it gains `gain_min` at least; each order param moves once at most
+    Gain        by how much J falls, without the spell (a stretch of columns) in which it falls most: what came once
+                is no pattern. Columns before the first spell count in full
 
 With scenarios as columns and their probabilities as weights J is the expected overload, so this is a descent on a sample
 average. It proves nothing, and needs no more than K x D numbers and a look at the shards that are over somewhere.
@@ -41,6 +43,7 @@ class Slope:
         shard_of: (K,) where everything is.
         movable: (K,).
         allowed: given (n,) rows, (n, S) where each may arrive.
+        spells: (G,) the first column of each spell, rising; each ends where the next begins, the last with the columns.
     """
 
     load: NDArray[np.floating]
@@ -50,11 +53,12 @@ class Slope:
     shard_of: NDArray[np.int64]
     movable: NDArray[np.bool_]
     allowed: Callable[[NDArray[np.int64]], NDArray[np.bool_]]
+    spells: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class Descent:
-    """One move: order param `row` to `shard`, and by how much J falls."""
+    """One move: order param `row` to `shard`, and what it gains."""
 
     row: int
     shard: int
@@ -99,7 +103,8 @@ class _Walk:
         best: Descent | None = None
         may = self._slope.allowed(rows)
         for shard in self._emptiest(free):
-            net = np.where(may[:, shard] & (self._shard_of[rows] != shard), gains - self._losses(rows, shard), -np.inf)
+            net = self._counted(gains - self._losses(rows, shard))
+            net = np.where(may[:, shard] & (self._shard_of[rows] != shard), net, -np.inf)
             at = int(net.argmax())
             if net[at] >= self._gain_min and (best is None or net[at] > best.gain):
                 best = Descent(int(rows[at]), shard, float(net[at]))
@@ -108,16 +113,28 @@ class _Walk:
         return best
 
     def _leavers(self, free: NDArray[np.bool_]) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-        """Return the order params whose leaving gains most, and what it gains."""
+        """Return the order params whose leaving gains most, and what it gains before, and in each spell: (n, 1 + G)."""
         slope = self._slope
         hot = free & ((self._over * slope.weight).sum(axis=1) >= self._gain_min)
         rows = np.flatnonzero(self._movable & hot[self._shard_of])
         source = self._shard_of[rows]
         left = np.maximum(0.0, self._use[source] - slope.load[rows] - slope.limit[source])
-        gains = ((self._over[source] - left) * slope.weight[source]).sum(axis=1)
-        chosen = np.argsort(-gains, kind="stable")[:ROWS]
-        chosen = chosen[gains[chosen] >= self._gain_min]
+        gains = self._by_spell((self._over[source] - left) * slope.weight[source])
+        counted = self._counted(gains)
+        chosen = np.argsort(-counted, kind="stable")[:ROWS]
+        chosen = chosen[counted[chosen] >= self._gain_min]
         return rows[chosen], gains[chosen]
+
+    def _by_spell(self, gains: NDArray[np.floating]) -> NDArray[np.float64]:
+        """Sum (n, D) over the columns before the first spell, and over each spell: (n, 1 + G)."""
+        ends = (*self._slope.spells, gains.shape[1])
+        begins = (0, *self._slope.spells)
+        return np.stack([gains[:, begin:end].sum(axis=1) for begin, end in zip(begins, ends, strict=True)], axis=1)
+
+    @staticmethod
+    def _counted(gains: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (n,) what counts of gains (n, 1 + G): all but the best spell."""
+        return np.asarray(gains.sum(axis=1) - gains[:, 1:].max(axis=1, initial=0.0))
 
     def _emptiest(self, free: NDArray[np.bool_]) -> list[int]:
         fullness = np.where(free, (self._use * self._share_of).mean(axis=1), np.inf)
@@ -127,7 +144,7 @@ class _Walk:
     def _losses(self, rows: NDArray[np.int64], shard: int) -> NDArray[np.float64]:
         slope = self._slope
         after = np.maximum(0.0, self._use[shard] + slope.load[rows] - slope.limit[shard])
-        return np.asarray(((after - self._over[shard]) * slope.weight[shard]).sum(axis=1))
+        return self._by_spell((after - self._over[shard]) * slope.weight[shard])
 
     def _make(self, step: Descent) -> None:
         slope, source = self._slope, int(self._shard_of[step.row])

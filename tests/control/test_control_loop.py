@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from a_queue import HandClock, MemoryQueue
 
@@ -18,7 +19,7 @@ from plb_ray.control.views import Admission, Mode
 from plb_ray.domain.events import Event, EventCalendar
 from plb_ray.domain.migration import MigrationRecord, MigrationStep
 from plb_ray.domain.plan import Move, PlanStatus
-from plb_ray.errors import NoForecastError, UnknownOrderParamError
+from plb_ray.errors import NoForecastError, NotReadyError, RolledBackError, UnknownOrderParamError
 from plb_ray.history.store import HistoryStore
 from plb_ray.ingest.calendar_store import CalendarStore
 from plb_ray.settings import BalancerSettings
@@ -235,6 +236,27 @@ async def test_the_views_answer_from_the_last_tick(world):
     assert (await world.loop.latest_decision()).number == len(world.decisions.documents) - 1
 
 
+async def test_many_order_params_are_answered_as_each_alone(world):
+    """Rows of many are those of one, in the order asked for; unknown names are left out; `look` changes with a tick only."""
+    with pytest.raises(NoForecastError):
+        await world.loop.forecasts(("a",), "short")
+    with pytest.raises(NotReadyError):
+        await world.loop.histories(("a",), 2)
+    before = await world.loop.look()
+    await world.steps(6, STEADY)
+    look, names = await world.loop.look(), ("zebra", "b", "a")
+    assert (before.at_s, before.ticks, look.ticks) == (None, 0, (await world.loop.status()).ticks)
+    assert look == await world.loop.look()
+    assert look.at_s == (await world.loop.order_params()).at_s
+    forecasts, histories = await world.loop.forecasts(names, "short"), await world.loop.histories(names, 2)
+    assert forecasts.order_params == histories.order_params == ("b", "a")
+    alone = await world.loop.forecast("a", "short")
+    assert np.array_equal(forecasts.of("a").forecast.values, alone.forecast.values)
+    assert [rate for _, rate in await world.loop.history("a", 2)] == histories.messages_per_s[1].tolist()
+    assert histories.messages_per_s.shape == (2, 2)
+    assert [each.order_param for each in await world.loop.costs_of(names)] == ["b", "a"]
+
+
 async def test_training_starts_when_the_history_is_long_enough_and_again_when_it_is_old(world):
     """Not before three steps, then once, then once an hour of the loop's own time."""
     await world.steps(2, STEADY)
@@ -310,8 +332,7 @@ async def test_moves_that_have_not_begun_are_forgotten_at_the_next_tick():
 
     began = []
     mover = Mover(Stuck(), in_flight=1, note=began.append)
-    for name in ("a", "b"):
-        mover.send(Move(name, "s0", "s1", "test"), 1)
+    mover.send([Move(name, "s0", "s1", "test") for name in ("a", "b")], 1)
     await asyncio.sleep(0)
     assert mover.on_their_way == {"a": "s1", "b": "s1"}
     mover.drop_waiting()
@@ -333,14 +354,39 @@ async def test_a_move_ends_for_the_mover_when_the_destination_serves():
 
     noted = []
     mover = Mover(Draining(), in_flight=1, note=noted.append)
-    for name in ("a", "b"):
-        mover.send(Move(name, "s0", "s1", "test"), 1)
+    mover.send([Move(name, "s0", "s1", "test") for name in ("a", "b")], 1)
     async with asyncio.timeout(5):
         while mover.on_their_way:  # noqa: ASYNC110  the mover has no event to wait for
             await asyncio.sleep(0)
     assert [(record.order_param, record.step.value) for record in noted] == [
         (name, step) for name in ("a", "b") for step in ("sealed", "mapped")
     ]
+
+
+@pytest.mark.parametrize("through", [True, False])
+async def test_a_wave_begins_when_the_one_before_it_has_got_through(through):
+    """The second wave waits for both of the first; if one of them is rolled back, it is not begun."""
+
+    class Waves:
+        async def migrate(self, request):
+            began.append(request.order_param)
+            if request.order_param == "b":
+                await gate.wait()
+                if not through:
+                    raise RolledBackError("1-b", "precopied", "test")
+            yield MigrationRecord(request.request_id, request.order_param, "s0", "s1", 1, MigrationStep.MAPPED, "", 0.0)
+
+    began, gate = [], asyncio.Event()
+    mover = Mover(Waves(), in_flight=2, note=lambda _: None)
+    mover.send([Move("c", "s0", "s1", "test", wave=2), Move("a", "s1", "s2", "test"), Move("b", "s1", "s2", "test")], 1)
+    async with asyncio.timeout(5):
+        while "a" in mover.on_their_way:  # noqa: ASYNC110  the mover has no event to wait for
+            await asyncio.sleep(0)
+        assert (sorted(began), sorted(mover.on_their_way)) == (["a", "b"], ["b", "c"])
+        gate.set()
+        while mover.on_their_way:  # noqa: ASYNC110  the same
+            await asyncio.sleep(0)
+    assert ("c" in began) is through
 
 
 async def test_the_calendar_is_kept(world, tmp_path):

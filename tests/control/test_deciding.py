@@ -210,26 +210,47 @@ def test_budgets_and_worth_hold_moves_back_with_their_reason(changed, sent, code
     assert code in admissions(ruling).values()
 
 
-def test_a_move_waits_for_the_quietest_time_before_its_congestion():
-    """Congestion five steps ahead, a trough in two: deferred to the trough, and sent when it is there."""
-    steps = [
-        (0.4, 0.3, 0.1, 0.1),
-        (0.4, 0.3, 0.1, 0.1),
-        (0.1, 0.1, 0.1, 0.1),
-        *[(0.4, 0.3, 0.1, 0.1)] * 3,
-        (0.6, 0.5, 0.1, 0.1),
-    ]
-    ruling, _ = decided(situation((0.4, 0.3, 0.1, 0.1), steps=steps))
+FIVE_AHEAD = [
+    (0.4, 0.3, 0.1, 0.1),
+    (0.4, 0.3, 0.1, 0.1),
+    (0.1, 0.1, 0.1, 0.1),
+    *[(0.4, 0.3, 0.1, 0.1)] * 2,
+    (0.6, 0.5, 0.1, 0.1),
+]
+
+
+def test_a_quick_move_is_sent_by_the_last_tick_before_its_congestion():
+    """Congestion five steps ahead waits for the tick at its beginning, and is prevented then."""
+    ruling, _ = decided(situation((0.4, 0.3, 0.1, 0.1), steps=FIVE_AHEAD))
     (move,) = ruling.moves
+    assert (move.admission, move.until_s) == (Admission.DEFERRED, NOW_S + 5 * STEP_S)
+    assert len(decided(situation((0.4, 0.3, 0.1, 0.1), steps=FIVE_AHEAD[5:]))[0].sent) == 1
+
+
+def test_a_slow_move_waits_for_the_quietest_time_before_its_congestion():
+    """A migration of a step's length is deferred to the trough in two steps, and sent when that is there."""
+    at = replace(situation((0.4, 0.3, 0.1, 0.1), steps=FIVE_AHEAD), lead_s=1.0 * STEP_S)
+    (move,) = decided(at)[0].moves
     assert (move.admission, move.until_s) == (Admission.DEFERRED, NOW_S + 2 * STEP_S)
-    there = decided(situation((0.1, 0.1, 0.1, 0.1), steps=steps[2:]))[0]
-    assert len(there.sent) == 1
+    there = replace(situation((0.1, 0.1, 0.1, 0.1), steps=FIVE_AHEAD[2:]), lead_s=1.0 * STEP_S)
+    assert len(decided(there)[0].sent) == 1
 
 
-def test_a_congestion_that_is_near_is_not_waited_for():
-    """Two steps ahead is too near to wait, whatever trough lies between."""
-    steps = [(0.4, 0.3, 0.1, 0.1), (0.1, 0.1, 0.1, 0.1), (0.6, 0.5, 0.1, 0.1)]
-    assert len(decided(situation((0.4, 0.3, 0.1, 0.1), steps=steps))[0].sent) == 1
+@pytest.mark.parametrize(("lead", "sent"), [(0.05, 0), (0.15, 1)])
+def test_a_move_that_would_be_late_next_tick_is_sent_now(lead, sent):
+    """Congestion of the next step: waiting may let no more than a tenth of it pass."""
+    steps = [(0.4, 0.3, 0.1, 0.1), (0.6, 0.5, 0.1, 0.1)]
+    at = replace(situation((0.4, 0.3, 0.1, 0.1), steps=steps), lead_s=lead * STEP_S)
+    assert len(decided(at)[0].sent) == sent
+
+
+def test_a_plan_for_which_one_tick_is_not_enough_begins_earlier():
+    """Where a shard may lose one order param a tick, congestion two steps ahead that takes two is begun a tick earlier."""
+    steps = [(0.2, 0.2, 0.2, 0.2), (0.2, 0.2, 0.2, 0.2), (0.5, 0.5, 0.5, 0.2)]
+    at = situation((0.2, 0.2, 0.2, 0.2), owner=(0, 0, 0, 1), steps=steps)
+    assert {each.until_s for each in decided(at)[0].moves} == {NOW_S + 2 * STEP_S}
+    slow = decided(at, damping=DampingSettings(moves_per_shard=1))[0]
+    assert {each.until_s for each in slow.moves} == {NOW_S + 1 * STEP_S}
 
 
 def test_what_is_on_its_way_counts_on_both_shards():

@@ -17,11 +17,14 @@ from plb_ray.estimate.cost import CostModel, Ratio
 CALM = (0.2, 0.2, 0.1, 0.1)
 PEAK = (0.7, 0.6, 0.1, 0.1)
 COST = CostModel(cpu=Ratio(1.0, 1.0))
+OF_A_DAY = 144
 
 
 def past(*moments):
-    """What each order param brought at each moment, of ten minutes, in shares of a shard."""
-    return PastLoads(np.array(moments, dtype=np.float32).T[:, :, None], (0,), 600.0)
+    """What each order param brought at one moment of ten minutes on each of the last days, in shares of a shard."""
+    days = np.zeros((len(NAMES), len(moments) * OF_A_DAY, 1), dtype=np.float32)
+    days[:, ::OF_A_DAY, 0] = np.array(moments).T
+    return PastLoads(days, (0,), 600.0)
 
 
 def before(*moments, shares=CALM, **more):
@@ -29,16 +32,16 @@ def before(*moments, shares=CALM, **more):
 
 
 def test_what_peaked_together_is_parted_in_calm_times():
-    """Two order params that filled their shard to 130 % yesterday are parted today, with the reason."""
-    ruling, _ = decided(before(CALM, PEAK, CALM))
+    """Two order params that filled their shard to 130 % on two days are parted today, with the reason."""
+    ruling, _ = decided(before(CALM, PEAK, PEAK))
     (move,) = ruling.sent
     assert (move.order_param in ("a", "b"), move.source, ruling.faults) == (True, "s0", ())
-    assert "what came together in the last 0.5 h would fill s0 beyond its limit again" in move.reason
+    assert "what came together in the last 3 days would fill s0 beyond its limit again" in move.reason
 
 
 def test_once_prepared_nothing_more_is_planned():
     """With unchanged input the next plan is the empty one."""
-    at = before(CALM, PEAK, CALM)
+    at = before(PEAK, CALM, PEAK)
     ruling, memory = decided(at)
     owner = at.owner.copy()
     owner[NAMES.index(ruling.sent[0].order_param)] = int(ruling.sent[0].destination[1:])
@@ -53,11 +56,20 @@ def test_a_past_that_fits_moves_nothing():
     assert not decided(before((0.7, 0.1, 0.1, 0.1), (0.1, 0.7, 0.1, 0.1)))[0].plan.moves
 
 
+def test_what_came_once_is_no_pattern():
+    """A peak of one day alone moves nothing; with a second one, of less, that second one is what counts."""
+    once, less = before(CALM, PEAK, CALM), before(CALM, PEAK, (0.6, 0.5, 0.1, 0.1))
+    assert not decided(once)[0].plan.moves
+    damping = SETTINGS.damping
+    for gain_s, moves in ((115.0, 1), (125.0, 0)):  # 0.2 of a shard above the limit of 90 %, for ten minutes
+        assert len(decided(less, damping=replace(damping, hedge_gain_s=gain_s))[0].sent) == moves
+
+
 def test_a_gain_below_the_least_is_not_worth_a_move():
     """What a move takes away is compared with `hedge_gain_s`: 0.4 of a shard, the part over 90 %, for ten minutes."""
     damping = SETTINGS.damping
     for gain_s, moves in ((235.0, 1), (245.0, 0)):
-        assert len(decided(before(PEAK), damping=replace(damping, hedge_gain_s=gain_s))[0].sent) == moves
+        assert len(decided(before(PEAK, PEAK), damping=replace(damping, hedge_gain_s=gain_s))[0].sent) == moves
 
 
 @pytest.mark.parametrize(
@@ -72,22 +84,24 @@ def test_a_gain_below_the_least_is_not_worth_a_move():
 )
 def test_orders_come_first(orders):
     """No preparing in mode relief or while paused; what is pinned, or must be apart, is not moved for it."""
-    at = before(PEAK, owner=(0, 0, 1, 2))
+    at = before(PEAK, PEAK, owner=(0, 0, 1, 2))
     moved = {move.order_param for move in decided(at, orders)[0].plan.moves if "came together" in move.reason}
     assert moved == set()
 
 
 def test_shards_that_take_nothing_get_nothing():
     """What is prepared goes neither to a silent shard nor to one that is being emptied."""
-    ruling, _ = decided(before(PEAK, silent=frozenset({"s1"})))
+    ruling, _ = decided(before(PEAK, PEAK, silent=frozenset({"s1"})))
     assert [move.destination for move in ruling.sent] == ["s2"]
-    ruling, _ = decided(before(PEAK), Orders(draining=frozenset({"s2"})))
+    ruling, _ = decided(before(PEAK, PEAK), Orders(draining=frozenset({"s2"})))
     assert "s2" not in {move.destination for move in ruling.plan.moves}
 
 
 def test_where_now_leaves_a_choice_the_past_decides():
     """What has to leave goes to the shard that it has not filled before, though another is as empty now."""
-    at = before((0.3, 0.2, 0.7, 0.0), (0.2, 0.3, 0.7, 0.0), shares=(0.5, 0.4, 0.0, 0.0), owner=(0, 0, 1, 2))
+    at = before(
+        (0.3, 0.2, 0.7, 0.0), (0.2, 0.3, 0.7, 0.0), (0.3, 0.2, 0.7, 0.0), shares=(0.5, 0.4, 0.0, 0.0), owner=(0, 0, 1, 2)
+    )
     assert [move.destination for move in decided(at)[0].sent] == ["s2"]
 
 

@@ -172,7 +172,7 @@ def test_how_long_a_migration_takes_decides_when_it_is_sent():
     steps = [(0.4, 0.3, 0.1, 0.1), (0.1, 0.1, 0.1, 0.1), *[(0.4, 0.3, 0.1, 0.1)] * 3, (0.6, 0.5, 0.1, 0.1)]
     at = situation((0.4, 0.3, 0.1, 0.1), steps=steps)
     assert set(admissions(decided(at)[0]).values()) == {Admission.DEFERRED}
-    assert set(admissions(decided(replace(at, lead_s=3.0 * STEP_S))[0]).values()) == {Admission.ADMITTED}
+    assert set(admissions(decided(replace(at, lead_s=5.0 * STEP_S))[0]).values()) == {Admission.ADMITTED}
 
 
 def test_a_demoted_champion_leaves_the_floor_and_says_so():

@@ -1,5 +1,7 @@
 """The steepest descent on overload, against what it promises."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -67,6 +69,16 @@ def test_every_move_gains_what_is_said_and_no_move_more_is_worth_it(seed):
     for row in set(range(30)) - moved:
         for shard in range(4):
             assert left - overload(of, [*steps, Descent(row, shard, 0.0)]) < 0.05 + 1e-9
+
+
+def test_the_best_spell_of_a_move_does_not_count():
+    """What takes away overload in one spell gains nothing; in two, as much as in the lesser; before them all counts."""
+    once, twice = [[0.9, 0.1, 0.1], [0.9, 0.1, 0.1]], [[0.9, 0.1, 0.7], [0.9, 0.1, 0.7]]
+    assert descend(replace(slope(once, [0, 0]), spells=(0, 1, 2)), 10, 0.0) == ()
+    (step,) = descend(replace(slope(twice, [0, 0]), spells=(0, 1, 2)), 10, 0.0)
+    assert step.gain == pytest.approx(0.4)
+    (step,) = descend(replace(slope(once, [0, 0]), spells=(1, 2)), 10, 0.0)
+    assert step.gain == pytest.approx(0.8)
 
 
 def test_limits_and_rules_are_kept():

@@ -8,14 +8,19 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from models.baseline import BaselineForecaster
+from plb_ray.domain.events import NO_EVENTS
 from plb_ray.domain.load import RESOURCES, LoadEstimate
 from plb_ray.errors import BadInputError
 from plb_ray.simulation.replay.arm import Field, run_arm
 from plb_ray.simulation.replay.physics import PhysicsParams
+from plb_ray.simulation.replay.setting import unavoidable
 from plb_ray.simulation.trace import Trace
-from service import cli
+from service import cli, replay_forecasts
 from service.exit_codes import ExitCode
-from service.replay_live import LEAST_BIN_S, OVERHEAD_S, run_live, staged
+from service.replay_forecasts import forecasts_of
+from service.replay_live import LiveReplay, run_live
+from service.replay_live_stage import LEAST_BIN_S, OVERHEAD_S, staged
 
 STEP_S = 600
 BINS = 10
@@ -57,6 +62,26 @@ def test_the_part_that_is_congested_for_the_longest_is_run_and_fits_the_time():
     assert live.stage.seconds_per_bin == pytest.approx(LEAST_BIN_S, rel=0.01)
     assert live.stage.window.sum() / (10 * live.stage.seconds_per_bin) <= 251
     assert live.stage.service_rate_per_s == pytest.approx(100 * live.scale * live.stage.speed)
+
+
+def test_forecasts_are_made_of_the_part_that_is_run_and_what_comes_after_it_does_not_count(monkeypatch):
+    """A rush in the middle of a long field: a forecast for each of its bins, and the part's own unavoidable excess."""
+    monkeypatch.setattr(replay_forecasts, "calibrated_ensemble", lambda _seed: BaselineForecaster())
+    on = field(bins=300, rush=[*range(200, 204), 280])
+    on.trace.counts[0, [201, 281]] = 150.0 * STEP_S
+    live = staged(on, arms=2, minutes=minutes_for(10, 2))
+    assert live.on.first_bin + live.on.bins < on.trace.bins
+    made = forecasts_of(live.on, NO_EVENTS, 1, lambda _done: None)
+    assert len(made.quantiles) == live.on.bins
+    assert np.isfinite(made.quantiles).all()
+    assert made.at(0).cutoff_s == on.trace.start_s + live.on.first_bin * STEP_S
+    assert unavoidable(live.on) == pytest.approx(50.0 * STEP_S)
+
+
+def test_a_sender_that_is_late_is_told():
+    """Half a bin late or less is a bin's own blur; more, and the arm is named."""
+    found = LiveReplay(None, {}, {"static": 0.2, "oracle": 0.6}, 1.0)
+    assert found.too_late == ["oracle"]
 
 
 @pytest.mark.parametrize(

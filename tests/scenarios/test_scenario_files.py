@@ -21,7 +21,7 @@ from plb_ray.simulation.scenarios.parse import parse, split
 from plb_ray.simulation.scenarios.play import play
 from service import cli
 from service.exit_codes import ExitCode
-from service.scenario_run import SteadyPlanner
+from service.steady_planner import SteadyPlanner
 
 SMALL = """# Two shards, six tenants.
 history 6h

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from plb_ray.domain.events import EventCalendar
     from plb_ray.simulation.replay.arm import Field, Foresight, Hindsight
-    from service.replay_live import LiveReplay, Staged
+    from service.replay_live import LiveReplay
+    from service.replay_live_stage import Staged
 
     Tell = Callable[[str, float], None]
     Told = Callable[[str], tuple[Foresight | None, Hindsight | None]]
@@ -38,7 +39,8 @@ def live_trace(
     on: Field, arms: tuple[str, ...], calendar: EventCalendar, seed: int, minutes: float, tell: Tell
 ) -> LiveReplay:
     """Train on what lies before the part of a trace that fits the time, and run the arms on it."""
-    from service.replay_live import run_live, staged  # noqa: PLC0415  imports the solver
+    from service.replay_live import run_live  # noqa: PLC0415  imports the solver
+    from service.replay_live_stage import staged  # noqa: PLC0415  imports numpy
 
     live = staged(on, len(arms), minutes)
     share = TRAINING_SHARE if "predictive" in arms else 0.0
@@ -55,7 +57,8 @@ def live_scenario(path: Path, arms: tuple[str, ...], minutes: float, tell: Tell)
     from plb_ray.simulation.scenarios.library import read_scenario  # noqa: PLC0415  the same
     from plb_ray.simulation.scenarios.parse import parse  # noqa: PLC0415  the same
     from service.replay_forecasts import Oracle  # noqa: PLC0415  imports models
-    from service.replay_live import run_live, staged  # noqa: PLC0415  imports the solver
+    from service.replay_live import run_live  # noqa: PLC0415  imports the solver
+    from service.replay_live_stage import staged  # noqa: PLC0415  imports numpy
     from service.scenario_run import Statistical  # noqa: PLC0415  the same
 
     built = build(parse(read_scenario(path), str(path)))
@@ -96,13 +99,20 @@ def order_of(found: LiveReplay) -> dict[str, Any]:
             "order_violations": verdict.order_violations,
             "lost": verdict.lost,
             "duplicates": verdict.duplicates,
+            "sent_late_s": found.late_s[arm],
         }
         for arm, verdict in found.verdicts.items()
     }
 
 
 def say_order(found: LiveReplay) -> None:
-    """Say what the order checker found. Exits with CHECKS_FAILED if it found something wrong."""
+    """Say what the order checker found, and if the machine was too slow. Exits with CHECKS_FAILED if order was not kept."""
+    if found.too_late:
+        typer.echo(
+            f"messages were sent up to {max(found.late_s.values()):.1f} s late, of {found.bin_s:.2g} s a bin "
+            f"({', '.join(found.too_late)}): the machine was too busy, and these figures are not those of the shards",
+            err=True,
+        )
     sent = sum(verdict.sent for verdict in found.verdicts.values())
     if found.clean:
         typer.echo(f"{sent:,} messages on real shards, all consumed once and in order", err=True)

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -30,7 +31,7 @@ from plb_ray.control.orders import Orders
 from plb_ray.control.situation import Situation
 from plb_ray.domain.load import RESOURCES
 from plb_ray.domain.migration import MigrationRequest, MigrationStep
-from plb_ray.errors import BadInputError, PlbError
+from plb_ray.errors import OutcomeUnknownError, PlbError
 from plb_ray.journal.journal import open_journal
 from plb_ray.queues.coordinator import Coordinator
 from plb_ray.rpc.queue_control import QueueControlServicer
@@ -41,7 +42,6 @@ from plb_ray.simulation.replay.arm import CPU, ArmResult
 from plb_ray.simulation.replay.physics import DELAY_EDGES_S, LAST, Totals
 from plb_ray.simulation.replay.setting import unavoidable
 from plb_ray.simulation.schedule import make_schedule
-from plb_ray.simulation.stage import Stage
 from plb_ray.simulation.traffic import TrafficRun
 from service.launch import shard_processes
 from service.replay_run import Replay, Run
@@ -52,81 +52,44 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from plb_ray.domain.migration import MigrationRecord
+    from plb_ray.domain.plan import Move
     from plb_ray.simulation.checker import Verdict
-    from plb_ray.simulation.replay.arm import Field, Foresight, Hindsight
+    from plb_ray.simulation.replay.arm import Foresight, Hindsight
+    from service.replay_live_stage import Staged
 
 ARMS = ("static", "reactive", "predictive", "oracle")
-LEAST_BINS = 8
-LEAST_BIN_S = 0.5
-"""In less a decision and its migrations do not come to an end."""
-
-MESSAGES_PER_S = 250.0
-"""Mean rate on the real shards: what two cores send, serve, consume and check beside everything else."""
+LATE_SHARE = 0.5
+"""Of a bin: messages that are later than that count in another one."""
 
 START_IN_S = 1.0
 DRAIN_S = 30.0
-OVERHEAD_S = 8.0
-"""Of an arm: to start and stop its shards, and to consume what is left."""
 
 
 @dataclass(frozen=True, eq=False)
 class LiveReplay:
-    """What came of it: as a modelled replay, and for each arm what the order checker found."""
+    """What came of it.
+
+    Attributes:
+        replay: as of a modelled one.
+        verdicts: what the order checker found, by arm.
+        late_s: how far the sender fell behind, by arm, in seconds of the machine.
+        bin_s: what a bin took.
+    """
 
     replay: Replay
     verdicts: dict[str, Verdict]
+    late_s: dict[str, float]
+    bin_s: float
+
+    @property
+    def too_late(self) -> list[str]:
+        """Arms whose messages came so late that their figures are the machine's rather than the shards'."""
+        return [arm for arm, late_s in self.late_s.items() if late_s > LATE_SHARE * self.bin_s]
 
     @property
     def clean(self) -> bool:
         """Whether order was kept and nothing was lost or doubled, in all arms."""
         return all(verdict.clean for verdict in self.verdicts.values())
-
-
-@dataclass(frozen=True, eq=False)
-class Staged:
-    """A field on real shards: `scale` real messages for one of the trace, `speed` trace seconds in a second."""
-
-    on: Field
-    stage: Stage
-
-    @property
-    def scale(self) -> float:
-        """Real messages for one of the trace."""
-        return self.stage.messages_per_event
-
-
-def staged(on: Field, arms: int, minutes: float) -> Staged:
-    """Return the part of a field that fits so many minutes, all arms together.
-
-    Of the parts that long it is the one in which shards are over capacity for the longest if nothing is moved (the first of
-    equals), as `plb demo` chooses its window.
-
-    Raises:
-        BadInputError: it does not fit, is silent, or its shards differ.
-    """
-    seconds = minutes * 60 / arms - OVERHEAD_S
-    bins = min(on.bins, int(max(0.0, seconds) / LEAST_BIN_S))
-    if bins < LEAST_BINS:
-        raise BadInputError(f"option minutes: {minutes:g} are too few for {arms} arms; give {arms} or more")
-    if len(set(on.rates.tolist())) > 1:
-        raise BadInputError("option live: the shards must all have the same rate")
-    on = _most_congested(on, bins)
-    total = float(on.trace.counts[:, on.first_bin : on.first_bin + bins].sum())
-    if total <= 0:
-        raise BadInputError(f"trace {on.trace.name}: no messages in the part that is replayed")
-    bin_s = seconds / bins
-    scale = min(1.0, MESSAGES_PER_S * bin_s * bins / total)
-    rate_per_s = float(on.rates[0]) * on.trace.step_s * scale / bin_s
-    stage = Stage(on.trace.scaled(scale), on.first_bin, bins, scale, on.shard_ids, rate_per_s, bin_s)
-    return Staged(on, stage)
-
-
-def _most_congested(on: Field, bins: int) -> Field:
-    replayed = on.trace.counts[:, on.first_bin : on.first_bin + on.bins]
-    arrived = np.stack([replayed[on.owner == shard].sum(axis=0) for shard in range(len(on.rates))])  # (S, bins of all)
-    over = (arrived > on.rates[:, None] * on.trace.step_s).sum(axis=0)
-    within = np.convolve(over, np.ones(bins), mode="valid")
-    return replace(on, first_bin=on.first_bin + int(within.argmax()), bins=bins)
 
 
 def run_live(
@@ -144,10 +107,13 @@ def run_live(
         told: what an arm is told of the future and of the past.
         seed: of when in its bin each message is sent.
         tell: told what is done, in words, and the fraction of all that is done.
+
+    Raises:
+        OutcomeUnknownError: a message was not confirmed for a minute.
     """
     schedule = make_schedule(live.stage.window, live.stage.seconds_per_bin, np.random.default_rng(seed))
     runs: dict[str, list[Run]] = {}
-    verdicts = {}
+    verdicts, late_s = {}, {}
     for number, arm in enumerate(arms):
         traffic = TrafficRun(live.stage, schedule)
         settings = BalancerSettings(step_s=live.on.trace.step_s)
@@ -158,10 +124,14 @@ def run_live(
             tell(f"{arm} on real shards", (number + share) / len(arms))
 
         with TemporaryDirectory(prefix="plb-live-", ignore_cleanup_errors=True) as folder:
-            result = asyncio.run(playing.play(Path(folder), passed))
+            try:
+                result = asyncio.run(playing.play(Path(folder), passed))
+            except OutcomeUnknownError as error:
+                raise OutcomeUnknownError(f"{arm} on real shards: {error}; the machine may be too busy") from error
         runs[arm] = [Run(arm, None if decider is None else settings.headroom, result)]
-        verdicts[arm] = traffic.report().verdict
-    return LiveReplay(Replay(live.on, runs, unavoidable(live.on)), verdicts)
+        report = traffic.report()
+        verdicts[arm], late_s[arm] = report.verdict, report.sent_late_ms_max / 1000
+    return LiveReplay(Replay(live.on, runs, unavoidable(live.on)), verdicts, late_s, live.stage.seconds_per_bin)
 
 
 @asynccontextmanager
@@ -198,7 +168,7 @@ class _Playing:
     records: list[MigrationRecord] = field(default_factory=list)
     moving: dict[str, str] = field(default_factory=dict)
     measured_ticks: int = 0
-    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    _tasks: set[asyncio.Task[bool]] = field(default_factory=set)
 
     async def play(self, folder: Path, passed: Callable[[float], None]) -> ArmResult:
         """Play it on fresh shards."""
@@ -265,28 +235,44 @@ class _Playing:
         )
         ruling, self.memory = await asyncio.to_thread(self.decider.decide, situation, Orders(), self.memory)
         self.measured_ticks += situation.estimate is not None and ruling.basis == "measured"
-        for move in ruling.sent:
-            request = MigrationRequest(
-                f"{number}-{move.order_param}", move.order_param, move.source, move.destination, move.reason
-            )
-            task = asyncio.create_task(self._migrate(coordinator, request))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+        before_it: tuple[asyncio.Task[bool], ...] = ()
+        for _, wave in groupby(sorted(ruling.sent, key=lambda move: move.wave), key=lambda move: move.wave):
+            before_it = tuple(self._start(coordinator, number, move, before_it) for move in wave)
         return totals
 
-    async def _migrate(self, coordinator: Coordinator, request: MigrationRequest) -> None:
-        """Carry a move out; one that fails is rolled back, and the next decision sees it where it was."""
+    def _start(
+        self, coordinator: Coordinator, number: int, move: Move, before: tuple[asyncio.Task[bool], ...]
+    ) -> asyncio.Task[bool]:
+        request = MigrationRequest(
+            f"{number}-{move.order_param}", move.order_param, move.source, move.destination, move.reason
+        )
         self.moving[request.order_param] = request.destination
+        task = asyncio.create_task(self._migrate(coordinator, request, before))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _migrate(
+        self, coordinator: Coordinator, request: MigrationRequest, before: tuple[asyncio.Task[bool], ...]
+    ) -> bool:
+        """Carry a move out after the wave before it; return whether it got through.
+
+        One that fails is rolled back, and the next decision sees it where it was.
+        """
+        record = None
         try:
-            record = None
+            if not all(await asyncio.gather(*before)):
+                return False
             async for record in coordinator.migrate(request):  # noqa: B007  the last one is kept
                 pass
-            if record is not None and record.step is MigrationStep.DONE:
-                self.records.append(record)
         except PlbError:
-            return
+            return False
         finally:
             del self.moving[request.order_param]
+        if record is None or record.step is not MigrationStep.DONE:
+            return False
+        self.records.append(record)
+        return True
 
     def _totals(self) -> Totals:
         """Return the figures in trace time and messages of the trace."""

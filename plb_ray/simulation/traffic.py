@@ -98,9 +98,18 @@ class TrafficRun:
         )
 
     async def _send_all(self, producer: Producer) -> None:
-        """Send what is due every few milliseconds; appends of different order params run side by side."""
+        """Send what is due every few milliseconds; appends of different order params run side by side.
+
+        The first one that fails ends it all, with its error: what comes after it in its order param cannot be sent.
+        """
+        try:
+            async with asyncio.TaskGroup() as sending:
+                await self._send_due(producer, sending)
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from None
+
+    async def _send_due(self, producer: Producer, sending: asyncio.TaskGroup) -> None:
         names = self.stage.trace.order_params
-        sending: set[asyncio.Task[None]] = set()
         position, total = 0, len(self.schedule.due_s)
         while position < total:
             since_start_s = monotonic_s() - self._started_s
@@ -108,14 +117,11 @@ class TrafficRun:
             if end > position:
                 self._late_s_max = max(self._late_s_max, since_start_s - float(self.schedule.due_s[position]))
                 for row, messages in _grouped(self.schedule.rows[position:end]):
-                    task = asyncio.create_task(self._send(producer, names[row], messages))
-                    sending.add(task)
-                    task.add_done_callback(sending.discard)
+                    sending.create_task(self._send(producer, names[row], messages))
                 position = end
             self.progress.bin = min(self.stage.bins, max(0, int(since_start_s / self.stage.seconds_per_bin)))
             await asyncio.sleep(SEND_EVERY_S)
         self.progress.bin = self.stage.bins
-        await asyncio.gather(*sending)
 
     async def _send(self, producer: Producer, order_param: str, messages: int) -> None:
         payload = STAMP.pack(monotonic_s()) + self._padding

@@ -11,6 +11,7 @@ from math import ceil
 
 import psutil
 
+from plb_ray.clock import process_cpu_s
 from plb_ray.domain.load import ResourceVector
 
 WINDOW_S = 1.0
@@ -65,30 +66,27 @@ class ProcessUse:
     def __init__(self, now_s: float) -> None:
         self._process = psutil.Process()
         self._at_s = now_s
-        self.cpu_s = self._cpu_now_s()
-        self.io_bytes = self._io_now_bytes(0)
+        self._cpu_s = process_cpu_s()
+        self._io_bytes = self.io_bytes(0)
         self.cpu_cores = 0.0
         self.io_bytes_per_s = 0.0
 
     def sample(self, now_s: float, written_bytes: int) -> None:
-        """Renew the rates; `written_bytes`, our own count, is used where the system has none."""
+        """Renew the rates; `written_bytes` as for `io_bytes`."""
         span_s = now_s - self._at_s
         if span_s <= 0:
             return
-        cpu_s, io_bytes = self._cpu_now_s(), self._io_now_bytes(written_bytes)
-        self.cpu_cores = max(0.0, cpu_s - self.cpu_s) / span_s
-        self.io_bytes_per_s = max(0.0, io_bytes - self.io_bytes) / span_s
-        self._at_s, self.cpu_s, self.io_bytes = now_s, cpu_s, io_bytes
+        cpu_s, io_bytes = process_cpu_s(), self.io_bytes(written_bytes)
+        self.cpu_cores = max(0.0, cpu_s - self._cpu_s) / span_s
+        self.io_bytes_per_s = max(0.0, io_bytes - self._io_bytes) / span_s
+        self._at_s, self._cpu_s, self._io_bytes = now_s, cpu_s, io_bytes
 
     def memory_bytes(self) -> float:
         """Return the resident set."""
         return float(self._process.memory_info().rss)
 
-    def _cpu_now_s(self) -> float:
-        times = self._process.cpu_times()
-        return times.user + times.system
-
-    def _io_now_bytes(self, written_bytes: int) -> float:
+    def io_bytes(self, written_bytes: int) -> float:
+        """Return the bytes of I/O up to now; `written_bytes`, our own count, is used where the system has none."""
         try:
             counters = self._process.io_counters()
         except (AttributeError, psutil.Error):  # not on every system, not in every container

@@ -8,7 +8,7 @@ import fcntl
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from plb_ray.clock import monotonic_s, wall_time_s
+from plb_ray.clock import monotonic_s, process_cpu_s, wall_time_s
 from plb_ray.domain.load import ResourceVector, ShardLoad
 from plb_ray.errors import BadInputError
 from plb_ray.migration.ports import Ownership
@@ -235,7 +235,7 @@ class Shard:
         now_s, wall_s = monotonic_s(), wall_time_s()
         rate = self.options.service_rate_per_s
         cpu_cores = self._served.per_s(now_s) / rate if rate else self._use.cpu_cores
-        cpu_core_s = self._served_total / rate if rate else self._use.cpu_s
+        cpu_core_s = self._served_total / rate if rate else process_cpu_s()
         return ShardLoad(
             shard_id=self.options.shard_id,
             at_s=wall_s,
@@ -245,7 +245,7 @@ class Shard:
             latency_p99_ms=self._latency.p99_ms(now_s),
             order_params=tuple(line.load(wall_s) for line in self.view.lines.values() if line.owned),
             cpu_core_s_total=cpu_core_s,
-            io_bytes_total=self._use.io_bytes,
+            io_bytes_total=self._use.io_bytes(self.writer.bytes_written),
             segments=tuple(line.load(wall_s) for line in self.view.lines.values() if line.trailing),
         )
 

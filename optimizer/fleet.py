@@ -2,7 +2,7 @@
 
 Data
     K order params, R resources, T steps, Y shard types; a column c is one (step, resource), D = T x R columns
-    load[k, c] >= 0             load of order param k in column c
+    load[k, c] >= 0             load of order param k in column c; uncertain loads add up as `optimizer.fleet_pool` says
     limit[y, c] >= 0            capacity[y, r] x headroom of a shard of type y; infinite where the type states no limit
     price[y] > 0, most[y]       price of one shard, and how many there may be
 Preparation (`optimizer.fleet_parts`)
@@ -44,13 +44,16 @@ if TYPE_CHECKING:
 __all__ = ["FleetBudget", "FleetPlan", "FleetProblem", "FleetStatus", "Leftover", "ShardType", "plan_fleet", "verify_fleet"]
 
 
-def plan_fleet(problem: FleetProblem, budget: FleetBudget, now_s: Callable[[], float]) -> FleetPlan:
+def plan_fleet(
+    problem: FleetProblem, budget: FleetBudget, now_s: Callable[[], float], earlier: FleetPlan | None = None
+) -> FleetPlan:
     """Return the cheapest fleet found within the budget; it is verified.
 
     Args:
         problem: the loads and what shards can be had.
         budget: what may be spent.
         now_s: a clock that never goes backwards, e.g. `plb_ray.clock.monotonic_s`.
+        earlier: a fleet of the same types for nearly the same order params, to begin with.
 
     Raises:
         BadInputError: the problem is malformed (shapes, negative loads, prices, doubled names).
@@ -62,7 +65,7 @@ def plan_fleet(problem: FleetProblem, budget: FleetBudget, now_s: Callable[[], f
     if bound.impossible:
         found = Found.nothing(parts, bound.price, bound.shards, Termination.PROVEN)
     else:
-        found = search_fleet(parts, bound, budget, now_s, end_s)
+        found = search_fleet(parts, bound, budget, now_s, end_s, earlier)
     plan = _as_plan(problem, parts, bound, found)
     faults = verify_fleet(problem, plan)
     return replace(plan, status=FleetStatus.REFUSED, reason="; ".join(faults)) if faults else plan

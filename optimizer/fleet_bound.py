@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 STEPS = 24  # k of the step functions; higher ones look like the volume
 THRESHOLDS = 24  # thresholds tried per column
 SMALL = 0.02  # no threshold below
+COLUMNS = 12  # of each resource; a bound for some of the columns is one for all
 CLIQUE = 400  # largest parts among which conflicts are sought
 
 
@@ -114,12 +115,20 @@ def _rows(parts: FleetParts) -> list[Row]:
         inside = ~(parts.fits & ~chosen).any(axis=1)
         named = "" if chosen.all() else " of what fits few types"
         rows += _conflict_rows(parts, inside, chosen, named)
-        for column in range(parts.load.shape[1]):
-            load = parts.load[inside, column] * SAFE
+        for column in _scarcest(parts):
+            load = parts.least[inside, column] * SAFE
             limit = np.where(chosen, parts.limit[:, column], 0.0)
             if np.isfinite(limit).all() and load.any():
                 rows += _column_rows(load, limit, parts.fits[inside], named)
     return rows
+
+
+def _scarcest(parts: FleetParts) -> list[int]:
+    """Return the columns whose total load is nearest to their limit, for each resource."""
+    total = parts.least.sum(axis=0) / np.where(np.isfinite(parts.limit), parts.limit, 0.0).max(axis=0)
+    resource = parts.column % parts.resources
+    order = np.argsort(-total, kind="stable")
+    return sorted(each for r in range(parts.resources) for each in order[resource[order] == r][:COLUMNS].tolist())
 
 
 def _column_rows(load: NDArray[np.float64], limit: NDArray[np.float64], fits: NDArray[np.bool_], named: str) -> list[Row]:
@@ -163,7 +172,7 @@ def _conflict_rows(parts: FleetParts, inside: NDArray[np.bool_], chosen: NDArray
         Row(weight, float(largest), f"spread group{named}", scales=False),
     ]
     limit = parts.limit[chosen].max(axis=0, initial=0.0)  # (D,) of the roomiest type
-    share = np.where(limit > 0, parts.load * SAFE / np.where(limit > 0, limit, 1.0), 0.0)
+    share = np.where(limit > 0, parts.least * SAFE / np.where(limit > 0, limit, 1.0), 0.0)
     order = np.flatnonzero(inside & (share.max(axis=1, initial=0.0) > 0.25))
     order = order[np.argsort(-share[order].max(axis=1, initial=0.0), kind="stable")][:CLIQUE]
     clique: list[int] = []

@@ -14,6 +14,8 @@ from plb_ray.errors import BadInputError
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from numpy.typing import NDArray
+
     from optimizer.fleet_problem import FleetPlan, FleetProblem
 
 TOLERANCE = 1e-9  # relative: a limit is kept if it is exceeded by no more than this share of it
@@ -63,6 +65,12 @@ def _option_faults(problem: FleetProblem) -> Iterator[str]:
     count = len(problem.order_params)
     if not 0 < problem.headroom < float("inf"):
         yield f"headroom {problem.headroom} is not a number > 0"
+    if problem.excess is not None and not (
+        problem.excess.shape == problem.load.shape and np.isfinite(problem.excess).all() and (problem.excess >= 0).all()
+    ):
+        yield f"excess must be numbers >= 0 in the shape of load, {problem.load.shape}"
+    if not 0 <= problem.correlation <= 1:
+        yield f"correlation {problem.correlation} must be in [0, 1]"
     if problem.segments < 1 or not 0 < problem.split_above <= 1:
         yield f"segments {problem.segments} must be >= 1 and split_above {problem.split_above} in (0, 1]"
     if problem.spread_group is not None and problem.spread_group.shape != (count,):
@@ -135,13 +143,21 @@ def _part_faults(problem: FleetProblem, plan: FleetPlan) -> Iterator[str]:
 
 
 def _load_faults(problem: FleetProblem, plan: FleetPlan) -> Iterator[str]:
-    parts = np.bincount(plan.origin, minlength=len(problem.order_params))
+    parts = np.maximum(1, np.bincount(plan.origin, minlength=len(problem.order_params)))
     capacity = np.array([kind.capacity for kind in problem.types])  # (Y, R)
     for step in range(problem.load.shape[1]):
         for resource, name in enumerate(problem.resources):
-            share = problem.load[plan.origin, step, resource] / parts[plan.origin]
-            use = np.bincount(plan.shard_of, weights=share, minlength=plan.shard_type.size)
+            use = _on_shards(plan, problem.load[:, step, resource] / parts)
+            if problem.excess is not None:
+                excess = problem.excess[:, step, resource] / parts
+                together, apart = _on_shards(plan, excess) ** 2, _on_shards(plan, excess**2)
+                use += np.sqrt(problem.correlation * together + (1 - problem.correlation) * apart)
             limit = capacity[plan.shard_type, resource] * problem.headroom
             for shard in np.flatnonzero(use > limit * (1 + TOLERANCE)).tolist():
                 over = f"{use[shard]:.6g} {name} at step {step}, limit {limit[shard]:.6g}"
                 yield f"shard {plan.shard_names[shard]} holds {over}"
+
+
+def _on_shards(plan: FleetPlan, amount: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (B,) the sum of (K,) amounts of each part over the parts of each shard."""
+    return np.asarray(np.bincount(plan.shard_of, amount[plan.origin], plan.shard_type.size), dtype=np.float64)

@@ -82,7 +82,7 @@ def cheapest_fleet(parts: FleetParts, top: tuple[int, ...], wall_s: float, work_
     """Return the cheapest fleet with at most `top` (Y,) shards of each type.
 
     Args:
-        parts: a small problem: a boolean per part and shard.
+        parts: a small problem whose loads are certain: a boolean per part and shard.
         top: no cheaper fleet has more shards of a type.
         wall_s: most seconds.
         work_s: most deterministic seconds.
@@ -141,7 +141,7 @@ def _add_limits(
     used: list[cp_model.IntVar],
     put: Put,
 ) -> None:
-    load = np.floor(parts.load * UNITS).astype(np.int64)
+    load = np.floor(parts.alone * UNITS).astype(np.int64)
     for shard in range(kind.size):
         here = [part for part in range(parts.count) if (part, shard) in put]
         for column, limit in enumerate(parts.limit[kind[shard]].tolist()):
@@ -158,8 +158,8 @@ def _read(
     for (part, shard), here in put.items():
         if solver.boolean_value(here):
             shard_of[part] = shard
-    use = np.zeros((kind.size, parts.load.shape[1]))
-    np.add.at(use, shard_of, parts.load)
+    use = np.zeros((kind.size, parts.alone.shape[1]))
+    np.add.at(use, shard_of, parts.alone)
     if (use > parts.limit[kind] * (1 + TOLERANCE / 2)).any():
         return None, None  # the units' rounding let something through
     filled, dense = np.unique(shard_of, return_inverse=True)

@@ -1,10 +1,11 @@
 """Packing into a given fleet: machine code that places order params and then removes what overloads.
 
-Arrays, in the units of `optimizer.fleet_parts`: P parts, B shards, D columns, Y shard types
-    load (P, D), fits (P, Y), group (P,) with members as compressed rows `start`, `member`
+Arrays, in the units of `optimizer.fleet_parts`: P parts, B shards, D columns, Y shard types, M = 1 or 3 sums
+    load (P, D, M), fits (P, Y), group (P,) with members as compressed rows `start`, `member`
     kind (B,) type of each shard, inverse (B, D) = 1 / limit, 0 where there is no limit or nothing may come
     worth (B, D) = limit, 0 likewise: a unit of load is worth the same on large shards and on small ones
-    shard_of (P,), use (B, D): the state, changed in place
+    shard_of (P,), use (B, D, M): the state, changed in place: the sums of each shard, of which `used_with` makes its load:
+    the sum itself, or with M = 3 what pools (`optimizer.fleet_pool`)
 
 `spread_out` is longest processing time first: each part, largest first, goes where the sum of u^4 grows least. `anneal` then
 shifts and swaps parts to bring down
@@ -67,12 +68,33 @@ def _clash(part: int, shard: int, leaving: int, group: Whole, start: Whole, memb
 
 
 @kernel
+def used_with(shard: int, column: int, comes: int, goes: int, load: Floats, use: Floats) -> float:
+    """Return the load of a shard once a part has come and another has gone (-1: none)."""
+    total: float = use[shard, column, 0]
+    if comes >= 0:
+        total += load[comes, column, 0]
+    if goes >= 0:
+        total -= load[goes, column, 0]
+    if load.shape[2] == 1:
+        return total
+    common, own = use[shard, column, 1], use[shard, column, 2]
+    if comes >= 0:
+        common += load[comes, column, 1]
+        own += load[comes, column, 2]
+    if goes >= 0:
+        common -= load[goes, column, 1]
+        own -= load[goes, column, 2]
+    pooled: float = np.sqrt(common * common + max(0.0, own))
+    return total + pooled
+
+
+@kernel
 def _growth(part: int, shard: int, load: Floats, inverse: Floats, worth: Floats, use: Floats) -> float:
     """Return by how much the sum of fourth powers of the shard's utilisations grows with the part."""
     total = 0.0
     for column in range(load.shape[1]):
-        now = use[shard, column] * inverse[shard, column]
-        then = now + load[part, column] * inverse[shard, column]
+        now = used_with(shard, column, -1, -1, load, use) * inverse[shard, column]
+        then = used_with(shard, column, part, -1, load, use) * inverse[shard, column]
         now *= now
         then *= then
         total += worth[shard, column] * (then * then - now * now)
@@ -146,19 +168,22 @@ def first_fit(
     """Place parts, largest first, on the first of the last `window` opened shards with room; else open one.
 
     The new shard is of the first type of `preferred` (Y,) that the part fits and `most` (Y,) still allows. kind (B,) and
-    use (B, D) are filled from the front. Returns the number of shards opened, or -1 if some part found no place.
+    use (B, D, M) are filled from the front. Returns the number of shards opened, or -1 if some part found no place.
     """
     opened = 0
-    left = most.copy()
+    left, refused = most.copy(), np.zeros(kind.size, np.int64)
     for rank in range(order.size):
         part = order[rank]
         home = -1
         for shard in range(max(0, opened - window), opened):
-            room = fits[part, kind[shard]]
+            scarce = refused[shard]  # a full shard says no at its first look
+            room = fits[part, kind[shard]] and used_with(shard, scarce, part, -1, load, use) <= limit[kind[shard], scarce]
             for column in range(load.shape[1]):
                 if not room:
                     break
-                room = use[shard, column] + load[part, column] <= limit[kind[shard], column]
+                room = used_with(shard, column, part, -1, load, use) <= limit[kind[shard], column]
+                if not room:
+                    refused[shard] = column
             if room and not _clash(part, shard, -1, group, start, member, shard_of):
                 home = shard
                 break
@@ -194,12 +219,12 @@ def _refresh(load: Floats, shard_of: Whole, use: Floats, begin: Whole, listed: W
 
 
 @kernel
-def _crowded(inverse: Floats, use: Floats, crowd: Whole) -> int:
+def _crowded(load: Floats, inverse: Floats, use: Floats, crowd: Whole) -> int:
     """Put the shards that overload in front of `crowd` (B,) and return how many there are."""
     count = 0
     for shard in range(use.shape[0]):
         for column in range(use.shape[1]):
-            if use[shard, column] * inverse[shard, column] > 1.0:
+            if used_with(shard, column, -1, -1, load, use) * inverse[shard, column] > 1.0:
                 crowd[count] = shard
                 count += 1
                 break
@@ -221,13 +246,11 @@ def _change(
     """Return the change of the penalty when the part goes to the target and the other (-1: none) comes back."""
     total = 0.0
     for column in range(load.shape[1]):
-        shift = load[part, column]
-        if other >= 0:
-            shift -= load[other, column]
         here, there = inverse[source, column], inverse[target, column]
-        before, after = use[source, column] * here, use[target, column] * there
-        total += worth[source, column] * (_penalty(before - shift * here) - _penalty(before))
-        total += worth[target, column] * (_penalty(after + shift * there) - _penalty(after))
+        before = _penalty(used_with(source, column, -1, -1, load, use) * here)
+        total += worth[source, column] * (_penalty(used_with(source, column, other, part, load, use) * here) - before)
+        before = _penalty(used_with(target, column, -1, -1, load, use) * there)
+        total += worth[target, column] * (_penalty(used_with(target, column, part, other, load, use) * there) - before)
     return total
 
 
@@ -259,7 +282,7 @@ def anneal(
     for step in range(steps):
         if step % REBUILD == 0:
             _refresh(load, shard_of, use, begin, listed)
-            crowded = _crowded(inverse, use, crowd)
+            crowded = _crowded(load, inverse, use, crowd)
             if crowded == 0:
                 return step
             heat = hot * (cold / hot) ** (step / steps)
@@ -292,4 +315,4 @@ def anneal(
             use[source] += load[other]
             use[target] -= load[other]
     _refresh(load, shard_of, use, begin, listed)
-    return -steps if _crowded(inverse, use, crowd) else steps
+    return -steps if _crowded(load, inverse, use, crowd) else steps

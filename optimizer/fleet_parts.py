@@ -6,9 +6,12 @@ Columns in which nothing can overload (no load, or no limit in any type) are dro
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from optimizer.fleet_pool import least, shared, summands, used
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,7 +36,7 @@ class FleetParts:
     """P parts, Y types, D columns.
 
     Attributes:
-        load: (P, D) in shares of the largest finite limit of the column.
+        load: (P, D, M) summands (`optimizer.fleet_pool`) in shares of the largest finite limit of the column.
         limit: (Y, D) likewise; infinite where a type has no limit.
         fits: (P, Y) whether a part fits an empty shard of a type.
         group: (P,) spread group from 0, or -1.
@@ -64,6 +67,21 @@ class FleetParts:
         """P."""
         return int(self.load.shape[0])
 
+    @cached_property
+    def least(self) -> NDArray[np.float64]:
+        """(P, D) what each part adds at least to the load of its shard."""
+        return np.ascontiguousarray(least(self.load))
+
+    @cached_property
+    def alone(self) -> NDArray[np.float64]:
+        """(P, D) the load of a shard that holds nothing else."""
+        return used(self.load)
+
+    @property
+    def certain(self) -> bool:
+        """Whether loads add up."""
+        return bool(self.load.shape[2] == 1)
+
     @property
     def inverse(self) -> NDArray[np.float64]:
         """(Y, D): 1 / limit; 0 where there is none, or where it is 0 (only parts without such load fit there)."""
@@ -74,7 +92,9 @@ class FleetParts:
 def parts_of(problem: FleetProblem) -> FleetParts:
     """Return the arrays of a fleet problem that `optimizer.fleet_check` found sound."""
     count, steps, resources = problem.load.shape
-    flat = problem.load.reshape(count, steps * resources)
+    sums = summands(problem)
+    sums = sums.reshape(count, steps * resources, sums.shape[3])  # (K, D, M)
+    flat = used(sums)
     limit = np.tile(np.array([kind.capacity for kind in problem.types], dtype=np.float64) * problem.headroom, (1, steps))
     ratio = _ratio(flat, limit)
     parts = _part_counts(ratio, problem.segments, problem.split_above)
@@ -84,7 +104,7 @@ def parts_of(problem: FleetProblem) -> FleetParts:
     column = np.flatnonzero((finite > 0) & (flat[parts > 0] > 0).any(axis=0))
     split = np.maximum(parts, 1)[origin]
     return FleetParts(
-        load=np.ascontiguousarray(flat[:, column][origin] / split[:, None] / finite[column]),
+        load=np.ascontiguousarray(shared(in_shares(sums[origin][:, column], finite[column]), split)),
         limit=np.ascontiguousarray(limit[:, column] / finite[column]),
         fits=np.ascontiguousarray(ratio[origin] / split[:, None] <= 1 + TOLERANCE),
         group=group,
@@ -97,6 +117,11 @@ def parts_of(problem: FleetProblem) -> FleetParts:
         most=np.array([UNLIMITED if kind.most is None else kind.most for kind in problem.types], dtype=np.int64),
         leftovers=tuple(_leftover(problem, flat, limit, ratio, row) for row in np.flatnonzero(parts == 0).tolist()),
     )
+
+
+def in_shares(sums: NDArray[np.float64], unit: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return summands (P, D, M) in other units (D,)."""
+    return np.asarray(sums / unit[:, None] ** np.array([1.0, 1.0, 2.0])[: sums.shape[-1]])
 
 
 def _ratio(flat: NDArray[np.float64], limit: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from optimizer.fleet_parts import Leftover
@@ -37,12 +38,14 @@ class FleetProblem:
     Attributes:
         order_params: (K,) names.
         resources: (R,) names.
-        load: (K, T, R) >= 0.
+        load: (K, T, R) >= 0; with `excess` the mean load.
         types: shard types, at least one.
         headroom: usable share of every capacity, > 0.
         spread_group: (K,) number of the group whose members must be on different shards, or -1; None = no groups.
         segments: most shards that one order param may be split over; 1 = never split.
         split_above: order params that take more than this share of every type's limit are split, in (0, 1].
+        excess: (K, T, R) >= 0 by how much the load may exceed `load`; see `optimizer.fleet_pool`. None = loads are certain.
+        correlation: of these, in [0, 1].
     """
 
     order_params: tuple[str, ...]
@@ -53,10 +56,21 @@ class FleetProblem:
     spread_group: NDArray[np.int64] | None = None
     segments: int = 1
     split_above: float = 1.0
+    excess: NDArray[np.float64] | None = None
+    correlation: float = 0.0
+
+    def at(self, steps: list[int]) -> FleetProblem:
+        """Return the problem of some of its steps."""
+        load = np.ascontiguousarray(self.load[:, steps])
+        excess = None if self.excess is None else np.ascontiguousarray(self.excess[:, steps])
+        return replace(self, load=load, excess=excess)
 
     def peaks_only(self) -> FleetProblem:
         """Return the problem in which every order param always has its highest load: packing by the sum of peaks."""
-        return replace(self, load=self.load.max(axis=1, keepdims=True)) if len(self.order_params) else self
+        if not len(self.order_params):
+            return self
+        excess = None if self.excess is None else self.excess.max(axis=1, keepdims=True)
+        return replace(self, load=self.load.max(axis=1, keepdims=True), excess=excess)
 
 
 @dataclass(frozen=True)

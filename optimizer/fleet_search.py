@@ -1,15 +1,16 @@
 """Search for the cheapest fleet: which numbers of shards to try, in which order, and when to stop.
 
-    first fit                       a fleet at once, 10-20 % above the bound
+    first fit                       a fleet at once, 10-20 % above the bound; not if an earlier fleet is given
     round r = 0, 1, ...             local search of BASE x 4^r steps per try
-        sizes                       first from the bound up, at levels 0 (the bound itself), 1, 4, 16, ... until one holds
-                                    everything, then bisect; in later rounds down from the lowest level that succeeded;
+        sizes                       first from a guess up, at levels 0, 1, 4, 16, ... above it, until one holds everything,
+                                    then bisect, or down from the guess; the guess is the bound, or what even mixtures of
+                                    uncertain loads need; in later rounds down from the lowest level that succeeded;
                                     one type: level = shards above the bound; several: the cheapest counts with so much slack
         neighbours (several types)  one shard less, or one exchanged for a cheaper one, while that succeeds
     CP-SAT after round 0            if the problem is small: proves or improves
 
-The order of tries depends on the problem and the seed; the clock only cuts it off. What lives here decides; packing is
-`optimizer.fleet_pack`.
+The order of tries depends on the problem and the seed; the clock only cuts it off. What lives here decides; a try is
+`optimizer.fleet_try`, packing `optimizer.fleet_pack`.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optimizer.fleet_bound import cheapest_counts, need_of, unlimited
-from optimizer.fleet_pack import anneal, first_fit, spread_out
-from optimizer.fleet_parts import TOLERANCE
+from optimizer.fleet_pool import used
+from optimizer.fleet_try import Attempt, as_before, fitted_first
 from plb_ray.domain.plan import Termination
 
 if TYPE_CHECKING:
@@ -31,19 +32,15 @@ if TYPE_CHECKING:
 
     from optimizer.fleet_bound import FleetBound
     from optimizer.fleet_parts import FleetParts
-    from optimizer.fleet_problem import FleetBudget
+    from optimizer.fleet_problem import FleetBudget, FleetPlan
 
     Counts = tuple[int, ...]
 
 ROUNDS = 5
-STEPS_PER_PART, STEPS_LEAST, STEPS_MOST = 20, 50_000, 2_000_000  # of a try in round 0
-HOT, COLD = 1e-3, 1e-7  # temperatures for up to three columns, in shares of a limit
-HOTTER, WARMER = 1.25, 0.75  # their growth with the number of columns, as powers; measured at 3 and 72 columns
 LEVELS = 8  # no try with more slack than so many times the bound: first fit needs less
 NEIGHBOURS = 12  # tries of neighbours per round
 EXACT_CELLS = 1500  # parts x shards that CP-SAT gets
 EXACT_SHARE, EXACT_WORK_S = 0.5, 8.0  # of the time left, and deterministic seconds
-FIRST_FIT_WORK = 3e8  # comparisons
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +68,7 @@ class Found:
             return -1, -1
         total = np.array(self.counts, dtype=np.float64)
         limit = (np.where(total[:, None] > 0, parts.limit, 0.0) * total[:, None]).sum(axis=0)
-        column = int(parts.column[int((parts.load.sum(axis=0) / limit).argmax())])
+        column = int(parts.column[int((parts.least.sum(axis=0) / limit).argmax())])
         return column % parts.resources, column // parts.resources
 
 
@@ -85,6 +82,7 @@ class _Search:
     now_s: Callable[[], float]
     end_s: float
     best: Found
+    earlier: FleetPlan | None = None
     price: float = float("inf")
     work: int = 0
     level: int = 0
@@ -93,8 +91,7 @@ class _Search:
     def __post_init__(self) -> None:
         """Prepare what every try needs."""
         parts = self.parts
-        self.inverse = parts.inverse / (1 + TOLERANCE / 2)
-        size = (parts.load * parts.inverse.max(axis=0, initial=0.0)).max(axis=1, initial=0.0)
+        size = (parts.alone * parts.inverse.max(axis=0, initial=0.0)).max(axis=1, initial=0.0)
         self.order = np.lexsort((-size, parts.fits.sum(axis=1))).astype(np.int64)
         large = max(int((size > 0.02).sum()), min(parts.count, 50))
         self.large = np.argsort(-size, kind="stable")[:large].astype(np.int64)
@@ -124,13 +121,20 @@ class _Search:
 
 
 def search_fleet(
-    parts: FleetParts, bound: FleetBound, budget: FleetBudget, now_s: Callable[[], float], end_s: float
+    parts: FleetParts,
+    bound: FleetBound,
+    budget: FleetBudget,
+    now_s: Callable[[], float],
+    end_s: float,
+    earlier: FleetPlan | None = None,
 ) -> Found:
-    """Return the cheapest fleet found until the budget ends."""
-    search = _Search(parts, bound, budget, now_s, end_s, Found.nothing(parts, bound.price, bound.shards, Termination.PROVEN))
+    """Return the cheapest fleet found until the budget ends; first tries begin with the allocation of the earlier one."""
+    nothing = Found.nothing(parts, bound.price, bound.shards, Termination.PROVEN)
+    search = _Search(parts, bound, budget, now_s, end_s, nothing, earlier)
     if parts.count == 0:
         return search.best
-    _first_fit(search)
+    if earlier is None:
+        _first_fit(search)
     for effort in range(ROUNDS):
         if search.stopped is None:
             search.tried.clear()
@@ -138,35 +142,15 @@ def search_fleet(
             _neighbours(search, effort)
         if effort == 0 and search.stopped is None and _exact(search):
             return replace(search.best, work=search.work, termination=Termination.PROVEN)
+    if not search.best.complete:
+        _first_fit(search)
     return replace(search.best, work=search.work, termination=search.stopped or Termination.EXHAUSTED)
 
 
 def _first_fit(search: _Search) -> None:
-    parts = search.parts
-    with np.errstate(divide="ignore"):
-        alone = (parts.load.sum(axis=0) / parts.limit).max(
-            axis=1, initial=0.0
-        ) * parts.price  # price if all were of one type
-    kind, shard_of = np.zeros(parts.count, dtype=np.int64), np.full(parts.count, -1, dtype=np.int64)
-    window = max(64, int(FIRST_FIT_WORK / (parts.count * max(1, parts.load.shape[1]))))
-    opened = first_fit(
-        search.order,
-        window,
-        parts.load,
-        parts.fits,
-        parts.group,
-        parts.start,
-        parts.member,
-        parts.limit * (1 + TOLERANCE / 2),
-        np.argsort(alone, kind="stable").astype(np.int64),
-        parts.most,
-        kind,
-        shard_of,
-        np.zeros(parts.load.shape),
-    )
-    if opened > 0:
-        counts = np.bincount(kind[:opened], minlength=parts.price.size)
-        search.keep(tuple(counts.tolist()), kind[:opened], shard_of)
+    found = fitted_first(search.parts, search.order)
+    if found is not None:
+        search.keep(*found)
 
 
 def _try(search: _Search, counts: Counts, effort: int) -> bool:
@@ -174,43 +158,19 @@ def _try(search: _Search, counts: Counts, effort: int) -> bool:
     if counts in search.tried or search.cost(counts) >= search.price:
         return False
     search.tried.add(counts)
-    parts = search.parts
-    kind = np.repeat(np.arange(len(counts)), counts).astype(np.int64)
-    inverse = np.ascontiguousarray(search.inverse[kind])
-    worth = np.divide(1.0, inverse, out=np.zeros_like(inverse), where=inverse > 0)
-    use, shard_of = np.zeros((kind.size, parts.load.shape[1])), np.full(parts.count, -1, dtype=np.int64)
-    state = np.array([search.budget.seed * 7919 + effort * 104_729 + kind.size + 1], dtype=np.uint64) * np.uint64(
-        0x9E3779B97F4A7C15
-    )
-    state |= np.uint64(1)
-    where = parts.load, parts.fits, parts.group, parts.start, parts.member
-    if spread_out(search.order, 20 * kind.size, *where, kind, inverse, worth, state, shard_of, use):
+    begin = None if search.earlier is None or effort else as_before(search.parts, counts, search.earlier)
+    attempt = Attempt(search.parts, counts, search.budget.seed, effort, begin)
+    if not attempt.spread(search.order):
         return False
-    steps = min(STEPS_MOST, max(STEPS_LEAST, STEPS_PER_PART * parts.count)) * 4**effort
-    for chunk, hot, cold in _chunks(steps, parts.load.shape[1]):
-        left = chunk if search.budget.work is None else min(chunk, search.budget.work - search.work)
-        taken = anneal(left, hot, cold, search.large, *where, kind, inverse, worth, state, shard_of, use)
-        search.work += abs(taken)
-        if taken >= 0 and (taken < left or _holds(search, kind, use)):
-            search.keep(counts, kind, shard_of)
+    for steps, hot, cold in attempt.chunks():
+        left = steps if search.budget.work is None else min(steps, search.budget.work - search.work)
+        search.work += attempt.anneal(left, hot, cold, search.large)
+        if attempt.holds:
+            search.keep(counts, attempt.kind, attempt.shard_of)
             return True
         if search.stopped is not None:
             break
     return False
-
-
-def _holds(search: _Search, kind: NDArray[np.int64], use: NDArray[np.float64]) -> bool:
-    return bool((use * search.inverse[kind] <= 1.0).all())
-
-
-def _chunks(steps: int, columns: int) -> Iterator[tuple[int, float, float]]:
-    """Yield (steps, temperature at the begin, at the end) of pieces short enough to look at the clock between."""
-    more = max(1.0, columns / 3)
-    pieces = max(1, round(steps * more * 1.5e-6))
-    hot, cold = HOT * more**HOTTER, COLD * more**WARMER
-    for piece in range(pieces):
-        length = steps * (piece + 1) // pieces - steps * piece // pieces
-        yield length, hot * (cold / hot) ** (piece / pieces), hot * (cold / hot) ** ((piece + 1) / pieces)
 
 
 def _at_level(search: _Search, level: int) -> Counts | None:
@@ -227,8 +187,9 @@ def _at_level(search: _Search, level: int) -> Counts | None:
 
 
 def _up(search: _Search, effort: int) -> None:
-    """Go up from the bound until a fleet holds everything, then bisect."""
-    failed, level = -1, 0
+    """Go up from the guess until a fleet holds everything, then bisect; or down from it, if it does."""
+    guess = _guess(search)
+    failed, level = guess - 1, guess
     while search.stopped is None:
         counts = _at_level(search, level)
         if counts is None:
@@ -236,8 +197,25 @@ def _up(search: _Search, effort: int) -> None:
             return
         if search.cost(counts) >= search.price or _try(search, counts, effort):
             break
-        failed, level = level, max(1, 4 * level)
-    _between(search, failed, level, effort)
+        failed, level = level, guess + max(1, 4 * (level - guess))
+    search.level = level
+    if level == guess:
+        _down(search, effort)
+    else:
+        _between(search, failed, level, effort)
+
+
+def _guess(search: _Search) -> int:
+    """Return the level to begin with: of the earlier fleet, or of shards that each hold the same mixture."""
+    parts, bound = search.parts, search.bound
+    if parts.price.size > 1:
+        return 0
+    if search.earlier is not None:
+        return max(0, search.earlier.counts[0] - bound.shards)
+    total, level = parts.load.sum(axis=0), 0  # (D, M)
+    while level < bound.shards and (used(total / (bound.shards + level)) > parts.limit[0]).any():
+        level += 1
+    return level
 
 
 def _down(search: _Search, effort: int) -> None:
@@ -301,7 +279,7 @@ def _exact(search: _Search) -> bool:
     parts = search.parts
     room = search.price if search.best.complete else float(parts.price.max()) * parts.count
     top = np.minimum(np.minimum(np.floor(room / parts.price * (1 + 1e-9)), parts.most), parts.count).astype(np.int64)
-    if parts.count * int(top.sum()) > EXACT_CELLS:
+    if parts.count * int(top.sum()) > EXACT_CELLS or not parts.certain:
         return False
     from optimizer.fleet_exact import cheapest_fleet  # noqa: PLC0415 - loads OR-Tools, which few problems need
 

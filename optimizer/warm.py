@@ -5,16 +5,21 @@ Compiled code is kept beside the modules (or in the user's cache); a second call
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from optimizer.anneal import anneal, energy_scale
 from optimizer.board import fixed_of, state_of
 from optimizer.eviction import evict
+from optimizer.fleet import FleetBudget, FleetProblem, ShardType, plan_fleet
+from optimizer.fleet_near import near_home
 from optimizer.packing import pack
 from optimizer.placement import place, place_anyway, tidy
 from optimizer.polish import polish
 from optimizer.repair import lists_of, memory_of, repair
 from optimizer.sequencing import waves
+from plb_ray.clock import monotonic_s
 from plb_ray.domain.plan import PlacementRules, PlanProblem
 
 
@@ -36,6 +41,17 @@ def warm() -> None:
     waves(packing, best)
 
 
+def warm_fleet() -> None:
+    """Run each kernel of capacity planning, with certain and with uncertain loads."""
+    load = np.array([0.6, 0.5, 0.5, 0.1, 0.2])[:, None, None]
+    problem = FleetProblem(("a", "b", "c", "d", "e"), ("cpu",), load, (ShardType("one", (1.0,)),))
+    for each in (problem, replace(problem, excess=0.1 * load, correlation=0.1)):
+        plan = plan_fleet(each, FleetBudget(wall_s=60.0, work=100_000), monotonic_s)
+        near_home(
+            each, plan, np.ones((plan.shards, 1)), np.ones((1, plan.shards), dtype=np.bool_), np.zeros(5, dtype=np.int64)
+        )
+
+
 def _tiny() -> PlanProblem:
     capacity = np.ones((2, 1))
     return PlanProblem(
@@ -54,3 +70,4 @@ def _tiny() -> PlanProblem:
 
 if __name__ == "__main__":
     warm()
+    warm_fleet()

@@ -2,11 +2,9 @@
 
     basis --profile, what if--> demand --cost--> loads --optimizer.fleet--> fleet, bound --planner--> how to get there
 
-The risk. A shard's load is a sum, and quantiles do not add up (`plb_ray.estimate.load`): with mean m_k and excess e_k each
-order param counts as m_k + f e_k, where f depends on what shares its shard, which is what is sought. So a fleet is planned
-with the factor that evenly mixed shards would have; then each shard's own factor is computed and the fleet is checked with
-it. Where it does not hold, its order params get the higher factor, and it is planned again; f = 1, adding up quantiles,
-always holds. What is returned has passed the check. Bounds are for the loads that the last plan was made for.
+The risk. A shard's load is a sum, and quantiles do not add up (`plb_ray.estimate.load`): with mean m_k and excess e_k of
+its order params a shard carries sum m_k + sqrt(rho (sum e_k)^2 + (1 - rho) sum e_k^2), and the fleet is planned with just
+that (`optimizer.fleet_pool`). Bounds are proven for it.
 
 Zones. So that any one of Z zones may be lost, each type gets the fewest shards of which, spread evenly, those outside the
 largest zone are as many as the demand needs.
@@ -22,10 +20,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from optimizer.fleet import FleetBudget, FleetProblem, FleetStatus, ShardType
-from optimizer.fleet_steps import plan_over_steps, shard_loads
+from optimizer.fleet_pool import planned_load, shard_loads
+from optimizer.fleet_steps import plan_over_steps
 from plb_ray.control.elastic import shards_needed
+from plb_ray.domain.plan import PlanBudget
 from plb_ray.errors import BadInputError
-from plb_ray.estimate.pooling import CORRELATION, pooling_factors
+from plb_ray.estimate.pooling import CORRELATION
 from service.capacity_demand import demand
 from service.capacity_realise import Realisation, realise
 
@@ -41,8 +41,7 @@ if TYPE_CHECKING:
 
 LARGEST_SHARE = 0.87  # of a shard that is made up for want of any: the largest order param fills so much of it
 STANDARD = "standard"
-PASSES = 3  # plans with pooled factors, before quantiles are added up
-FLEET_SHARE, REALISE_SHARE = 0.45, 0.25  # of the time
+FLEET_SHARE, REALISE_SHARE = 0.35, 0.15  # of the time
 HOLDS = 1e-6
 GAP = 0.01
 
@@ -121,9 +120,19 @@ def capacity(basis: CapacityBasis, ask: CapacityAsk, now_s: Callable[[], float])
     mean = coming.mean[:, :, None] * cost[:, None] + fixed[:, None]  # (K, T, R)
     excess = (coming.upper - coming.mean)[:, :, None] * cost[:, None]
     types, notes = _types(basis, ask, mean + excess)
-    problem = FleetProblem(coming.order_params, basis.resources, mean, types, ask.headroom, segments=ask.segments)
+    problem = FleetProblem(
+        coming.order_params,
+        basis.resources,
+        mean,
+        types,
+        ask.headroom,
+        segments=ask.segments,
+        excess=excess,
+        correlation=CORRELATION,
+    )
     budget = FleetBudget(wall_s=FLEET_SHARE * ask.deadline_s, seed=ask.seed, gap=GAP)
-    fleet, load = _pooled_fleet(problem, excess, budget, now_s)
+    fleet = plan_over_steps(problem, budget, now_s).plan
+    load = planned_load(problem, fleet)
     counts = tuple(with_zone_lost(count, ask.zones) for count in fleet.counts)
     price = float(sum(kind.price * count for kind, count in zip(types, counts, strict=True)))
     bound = _bounds(fleet, types, ask.zones)
@@ -131,8 +140,8 @@ def capacity(basis: CapacityBasis, ask: CapacityAsk, now_s: Callable[[], float])
     limit = np.array(types[main].capacity) * ask.headroom
     realisation = None
     if basis.shards and fleet.shards:
-        wall_s = REALISE_SHARE * ask.deadline_s
-        realisation = realise(basis, coming, load, fleet, counts, types, ask, wall_s)
+        planner = PlanBudget(wall_s=REALISE_SHARE * ask.deadline_s, seed=ask.seed)
+        realisation = realise(basis, problem, load, fleet, counts, planner)
     return Capacity(
         ask=ask,
         demand=coming,
@@ -143,7 +152,7 @@ def capacity(basis: CapacityBasis, ask: CapacityAsk, now_s: Callable[[], float])
         price=price,
         price_bound=bound[0],
         shards_bound=bound[1],
-        risk=_risk(problem, mean, excess, fleet, ask.alpha),
+        risk=_risk(problem, fleet, ask.alpha),
         hours=_hours(coming, load, limit, types[main].name, basis.resources),
         realisation=realisation,
         notes=(*notes, *coming.notes),
@@ -199,78 +208,20 @@ def _type(resources: tuple[str, ...], asked: TypeAsked) -> ShardType:
     return ShardType(asked.name, capacity_of, asked.price, asked.most)
 
 
-def _pooled_fleet(
-    problem: FleetProblem, excess: NDArray[np.float64], budget: FleetBudget, now_s: Callable[[], float]
-) -> tuple[FleetPlan, NDArray[np.float64]]:
-    """Return a fleet that holds with each shard's own pooling factor, and the (K, T, R) loads it was planned for."""
-    mean = problem.load
-    end_s = now_s() + budget.wall_s
-    factor = _mixed_factor(problem, mean + excess, excess)
-    for left in range(PASSES, 0, -1):
-        load = mean + factor * excess
-        share = replace(budget, wall_s=max(0.0, end_s - now_s()) / left)
-        fleet = plan_over_steps(replace(problem, load=load), share, now_s).plan
-        if not fleet.shards:
-            return fleet, load
-        own = _own_factors(excess, fleet)  # (P, T, R)
-        if _holds(problem, mean, excess, own, fleet):
-            return fleet, load
-        highest = np.zeros_like(mean)
-        np.maximum.at(highest, fleet.origin, own)
-        factor = np.maximum(factor, highest)
-    load = mean + excess
-    share = replace(budget, wall_s=max(0.0, end_s - now_s()))
-    return plan_over_steps(replace(problem, load=load), share, now_s).plan, load
-
-
-def _mixed_factor(problem: FleetProblem, most: NDArray[np.float64], excess: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (1, T, R): the pooling factor of shards that hold even mixtures, as many of them as the loads need."""
-    limit = np.array([kind.capacity for kind in problem.types]).max(axis=0) * problem.headroom
-    with np.errstate(divide="ignore", invalid="ignore"):
-        shards = max(1.0, float(np.nan_to_num(most.sum(axis=0) / limit).max(initial=0.0)))
-        sums, squares = excess.sum(axis=0), (excess**2).sum(axis=0)
-        concentration = np.where(sums > 0, np.minimum(1.0, shards * squares / sums**2), 1.0)
-    return np.asarray(np.sqrt(CORRELATION + (1 - CORRELATION) * concentration))[None]
-
-
-def _own_factors(excess: NDArray[np.float64], fleet: FleetPlan) -> NDArray[np.float64]:
-    """Return (P, T, R): the pooling factor of each part's shard in this fleet."""
-    parts = np.bincount(fleet.origin, minlength=excess.shape[0])[fleet.origin]
-    return pooling_factors(excess[fleet.origin] / parts[:, None, None], fleet.shard_of, CORRELATION)
-
-
-def _holds(
-    problem: FleetProblem,
-    mean: NDArray[np.float64],
-    excess: NDArray[np.float64],
-    own: NDArray[np.float64],
-    fleet: FleetPlan,
-) -> bool:
-    """Return whether every shard's mean and pooled excess are within its usable capacity at every step."""
-    parts = np.bincount(fleet.origin, minlength=mean.shape[0])[fleet.origin][:, None, None]
-    use = np.zeros((fleet.shards, *mean.shape[1:]))
-    np.add.at(use, fleet.shard_of, (mean[fleet.origin] + own * excess[fleet.origin]) / parts)
-    return bool((use <= _limits(problem, fleet)[:, None, :] * (1 + HOLDS)).all())
-
-
 def _limits(problem: FleetProblem, fleet: FleetPlan) -> NDArray[np.float64]:
     """Return (B, R) what each shard of the fleet may carry."""
     return np.array([problem.types[kind].capacity for kind in fleet.shard_type.tolist()]) * problem.headroom
 
 
-def _risk(
-    problem: FleetProblem, mean: NDArray[np.float64], excess: NDArray[np.float64], fleet: FleetPlan, alpha: float
-) -> float:
+def _risk(problem: FleetProblem, fleet: FleetPlan, alpha: float) -> float:
     """Return the highest probability of a load above the limit; see `Capacity`."""
     from scipy.stats import norm  # noqa: PLC0415 - slow to import
 
     if not fleet.shards:
         return 0.0
     limit = _limits(problem, fleet)[:, None, :]
-    expected = shard_loads(mean, fleet)
-    parts = np.bincount(fleet.origin, minlength=mean.shape[0])[fleet.origin][:, None, None]
-    pooled = np.zeros_like(expected)
-    np.add.at(pooled, fleet.shard_of, _own_factors(excess, fleet) * excess[fleet.origin] / parts)
+    expected = shard_loads(replace(problem, excess=None), fleet)
+    pooled = shard_loads(problem, fleet) - expected
     with np.errstate(divide="ignore", invalid="ignore"):
         away = np.where(pooled > 0, (limit - expected) / pooled, np.where(expected <= limit * (1 + HOLDS), np.inf, -np.inf))
     return float(norm.sf(float(away.min()) * norm.isf(alpha)))

@@ -34,6 +34,8 @@ from plb_ray.errors import BadInputError, NoForecastError
 from service.capacity_ask import DAY_S, HOUR_S, WEEK_S
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from plb_ray.control.capacity_basis import CapacityBasis
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 WEEKS, DAYS = 4, 7
 LEVEL_MIN, LEVEL_MAX = 0.5, 2.0
 NAMES_SHOWN = 3
+RUN = 24  # steps whose samples are taken together: memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,9 +99,10 @@ def profile(basis: CapacityBasis, ask: CapacityAsk) -> Demand:
     columns = [_samples(start_s, history.start_s, step_s, steps, period_s, periods, length) for start_s in starts_s.tolist()]
     level = _level(history.messages_per_s, step_s, period_s, periods, of_hour=horizon.span_s == HOUR_S)
     mean, upper = np.empty((2, len(history.order_params), starts_s.size))
-    for step, each in enumerate(columns):
-        mean[:, step] = history.messages_per_s[:, each].mean(axis=1)
-        upper[:, step] = _upper_quantile(basis.highest[:, each], ask.alpha)
+    for first, count in _runs(columns, length):
+        rates, highest = (_gathered(each, columns[first], count, length) for each in (history.messages_per_s, basis.highest))
+        mean[:, first : first + count] = rates.mean(axis=2)
+        upper[:, first : first + count] = _upper_quantile(highest, ask.alpha)
     mean, upper = level * mean, level * np.maximum(mean, upper)
     note = f"foreseen from {words}; level of late: x {level:.2f}"
     rows = np.arange(len(history.order_params), dtype=np.int64)
@@ -198,6 +202,30 @@ def _samples(
     return columns[(columns >= 0) & (columns < steps)].astype(np.int64)
 
 
+def _runs(columns: list[NDArray[np.int64]], length: int) -> Iterator[tuple[int, int]]:
+    """Yield (first, count) of steps at most `RUN` whose columns are those of the first, each step `length` further."""
+    first = 0
+    while first < len(columns):
+        count = 1
+        while first + count < len(columns) and count < RUN:
+            if not np.array_equal(columns[first + count], columns[first] + count * length):
+                break
+            count += 1
+        yield first, count
+        first += count
+
+
+def _gathered(values: NDArray[np.floating], columns: NDArray[np.int64], count: int, length: int) -> NDArray[np.floating]:
+    """Return (K, count, N): the (N,) columns of (K, T) values, then those each time `length` further; in whole slices."""
+    if count == 1:
+        return values[:, None, columns]
+    found = np.empty((values.shape[0], count, columns.size), dtype=values.dtype)
+    for place in range(0, columns.size, length):
+        begin = int(columns[place])
+        found[:, :, place : place + length] = values[:, begin : begin + count * length].reshape(-1, count, length)
+    return found
+
+
 def _level(rates: NDArray[np.floating], step_s: int, period_s: int, periods: int, *, of_hour: bool) -> float:
     """Return what came of late, relative to the samples, over all order params; see the module."""
     span, back = (HOUR_S if of_hour else period_s) // step_s, period_s // step_s
@@ -209,13 +237,13 @@ def _level(rates: NDArray[np.floating], step_s: int, period_s: int, periods: int
 
 
 def _upper_quantile(samples: NDArray[np.floating], alpha: float) -> NDArray[np.floating]:
-    """Return (K,) the (1 - alpha)-quantile that (K, N) samples let expect of the next one."""
-    count = samples.shape[1]
+    """Return (K, T) the (1 - alpha)-quantile that (K, T, N) samples let expect of the next one."""
+    count = samples.shape[2]
     place = min(count - 1, int(np.ceil((1 - alpha) * count)) - 1)
-    empirical = np.partition(samples, place, axis=1)[:, place]
+    empirical = np.partition(samples, place, axis=2)[..., place]
     if not 2 <= count < 1 / alpha:
         return empirical
     from scipy.stats import t as student  # noqa: PLC0415 - slow to import
 
     width = float(student.isf(alpha, count - 1)) * np.sqrt(1 + 1 / count)
-    return np.maximum(empirical, samples.mean(axis=1) + width * samples.std(axis=1, ddof=1))
+    return np.maximum(empirical, samples.mean(axis=2) + width * samples.std(axis=2, ddof=1))

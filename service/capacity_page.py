@@ -5,51 +5,25 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
-from service.plan_page import STYLE
+from service.report_frame import cards, chart, heads, table, whole_page
 
 MOVES_SHOWN = 500
 NEEDED, BOUND, HAVE = "#2563eb", "#d97706", "#059669"
-MORE_STYLE = """
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
-@media (prefers-color-scheme:dark){body{background:#0f141b;color:#dbe1ea}.verdict,.card span,th{color:#97a3b4}
-th,td{border-color:#2a3340}.card{border-color:#2a3340}}
-"""
-# Plotly draws with fixed colours; what is transparent and grey reads on both backgrounds.
-LAYOUT: dict[str, Any] = {
-    "paper_bgcolor": "rgba(0,0,0,0)",
-    "plot_bgcolor": "rgba(0,0,0,0)",
-    "font": {"color": "#7b8794"},
-    "margin": {"l": 60, "r": 20, "t": 20, "b": 60},
-    "legend": {"orientation": "h", "y": 1.12},
-    "hovermode": "x unified",
-    "height": 420,
-    "yaxis": {"title": "shards", "rangemode": "tozero", "gridcolor": "rgba(128,128,128,.25)"},
-    "xaxis": {"gridcolor": "rgba(128,128,128,.15)"},
-}
 
 
 def page(found: dict[str, Any]) -> str:
     """Return the page; it holds plotly itself (about 4.5 MB) and asks no network."""
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415  4.5 MB, needed here alone
-
-    title = f"Capacity for the next {found['horizon']}"
-    return "".join(
-        (
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>',
-            '<meta name="viewport" content="width=device-width"><meta name="color-scheme" content="light dark">',
-            f"<style>{STYLE}{MORE_STYLE}</style><script>{get_plotlyjs()}</script></head><body>",
-            f'<h1>{title}</h1><p class="verdict">{escape(verdict(found))}</p>',
-            _cards(found),
-            *(f'<p class="stays">{escape(each)}</p>' for each in _left(found)),
-            "<h2>Shards needed, step by step</h2>",
-            _chart(found),
-            _types(found),
-            _plan(found),
-            "<h2>How this was understood</h2>",
-            *(f"<p>{escape(note)}</p>" for note in found["notes"]),
-            "</body></html>\n",
-        )
+    parts = (
+        _cards(found),
+        *(f'<p class="stays">{escape(each)}</p>' for each in _left(found)),
+        "<h2>Shards needed, step by step</h2>",
+        _chart(found),
+        _types(found),
+        _plan(found),
+        "<h2>How this was understood</h2>",
+        *(f"<p>{escape(note)}</p>" for note in found["notes"]),
     )
+    return whole_page(f"Capacity for the next {found['horizon']}", verdict(found), parts)
 
 
 def verdict(found: dict[str, Any]) -> str:
@@ -68,18 +42,18 @@ def _between(found: dict[str, Any]) -> str:
 
 
 def _cards(found: dict[str, Any]) -> str:
-    cards = {
-        "shards": f"{found['shards']:,}",
-        "proven to be needed": f"{found['shards_lower_bound']:,}",
-        "price": f"{found['price']:,.6g} (at least {found['price_lower_bound']:,.6g})",
-        "risk of overload, per shard and step": f"{found['risk']:.2%}",
-        "what binds": f"{found['binding_resource'] or 'nothing'}",
-        "when": found["binding_at"] or "",
-        "order params": f"{found['order_params']:,}",
-        "took": f"{found['took_s']:.2f} s",
-    }
-    each = (f'<div class="card"><b>{escape(value)}</b><span>{escape(name)}</span></div>' for name, value in cards.items())
-    return f'<div class="cards">{"".join(each)}</div>'
+    return cards(
+        {
+            "shards": f"{found['shards']:,}",
+            "proven to be needed": f"{found['shards_lower_bound']:,}",
+            "price": f"{found['price']:,.6g} (at least {found['price_lower_bound']:,.6g})",
+            "risk of overload, per shard and step": f"{found['risk']:.2%}",
+            "what binds": f"{found['binding_resource'] or 'nothing'}",
+            "when": found["binding_at"] or "",
+            "order params": f"{found['order_params']:,}",
+            "took": f"{found['took_s']:.2f} s",
+        }
+    )
 
 
 def _left(found: dict[str, Any]) -> list[str]:
@@ -89,7 +63,7 @@ def _left(found: dict[str, Any]) -> list[str]:
 
 
 def _chart(found: dict[str, Any]) -> str:
-    from plotly.graph_objects import Figure, Scatter  # noqa: PLC0415  slow to import
+    from plotly.graph_objects import Scatter  # noqa: PLC0415  slow to import
 
     steps = found["hours"]["steps"]
     times = [each["start"] for each in steps]
@@ -106,20 +80,18 @@ def _chart(found: dict[str, Any]) -> str:
             name="fleet for all of it", y=[found["shards"]] * len(steps), line={"color": HAVE, "dash": "dash"}, **stairs
         ),
     ]
-    figure = Figure(lines)
-    figure.update_layout(**LAYOUT)
-    html: str = figure.to_html(full_html=False, include_plotlyjs=False, div_id="hours", config={"displaylogo": False})
-    return f'<p class="verdict">Shards of type {escape(found["hours"]["type"])}, each step by itself.</p>{html}'
+    drawn = chart(lines, "hours", yaxis={"title": "shards", "rangemode": "tozero"})
+    return f'<p class="verdict">Shards of type {escape(found["hours"]["type"])}, each step by itself.</p>{drawn}'
 
 
 def _types(found: dict[str, Any]) -> str:
-    rows = "".join(
+    rows = (
         f'<tr><td>{escape(each["name"])}</td><td class="n">{each["shards"]}</td><td class="n">{each["price"]:g}</td>'
         f"<td>{escape(amounts(each['capacity']))}</td></tr>"
         for each in found["types"]
     )
-    head = '<tr><th>type</th><th class="n">shards</th><th class="n">price of one</th><th>capacity of one</th></tr>'
-    return f"<h2>Shard types</h2><table>{head}{rows}</table>"
+    head = [*heads(("type", "shards", "price of one"), first_text=1), *heads(("capacity of one",), first_text=1)]
+    return f"<h2>Shard types</h2>{table('Shard types', head, rows)}"
 
 
 def amounts(capacity: dict[str, float | None]) -> str:
@@ -134,13 +106,12 @@ def _plan(found: dict[str, Any]) -> str:
     words = [f"start {count} of type {name}" for name, count in plan["start"].items()]
     words += [f"drain {name}" for name in plan["drain"]]
     moves = plan["moves"]
-    rows = "".join(
+    rows = (
         f"<tr><td>{each['wave']}</td><td>{escape(each['order_param'])}</td><td>{escape(each['source'] or '(new)')}</td>"
-        f"<td>{escape(each['destination'])}</td><td>{escape(each['reason'])}</td></tr>"
+        f"<td>{escape(each['destination'])}</td><td class=why>{escape(each['reason'])}</td></tr>"
         for each in moves[:MOVES_SHOWN]
     )
     more = f"<p>and {len(moves) - MOVES_SHOWN:,} more; --json lists all</p>" if len(moves) > MOVES_SHOWN else ""
-    head = "<tr><th>wave</th><th>order param</th><th>from</th><th>to</th><th>why</th></tr>"
-    table = f"<table>{head}{rows}</table>{more}" if moves else ""
+    shown = table("Moves", heads(("wave", "order param", "from", "to", "why"), first_text=5), rows) + more if moves else ""
     steps = escape("; ".join(words) or "the shards there are suffice")
-    return f"<h2>How to get there</h2><p>{steps}; {len(moves):,} moves, {escape(plan['quality'])}.</p>{table}"
+    return f"<h2>How to get there</h2><p>{steps}; {len(moves):,} moves, {escape(plan['quality'])}.</p>{shown}"

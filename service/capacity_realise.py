@@ -2,32 +2,33 @@
 
 Shards of a wanted type, or like it, are kept; fewer are wanted: the least loaded are drained; more: new ones are started.
 The planner then finds the fewest moves that leave no shard above its limit at any of the steps that need most; its plan is
-checked by `optimizer.checker`. Where it finds none, the fleet's own allocation is taken, which `optimizer.fleet_check` has
-checked, with its shards matched to those there are so that the most load stays where it is (an assignment problem; Kuhn,
-"The Hungarian method", 1955). Such moves are not sequenced: on the way there a shard may be above its limit.
+checked by `optimizer.checker`. A fleet as tight as the cheapest one is often too tight for it. Then the fleet's own
+allocation is taken, with its shards named and its order params sent home by `optimizer.fleet_near`. Such moves are not
+sequenced: on the way there a shard may be above its limit.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from optimizer.checker import PlanVerifier
+from optimizer.fleet_near import near_home
 from optimizer.planner import CompositePlanner
 from plb_ray.domain.plan import Move, PlacementRules, PlanBudget, PlanProblem, PlanStatus
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from optimizer.fleet import FleetPlan, ShardType
+    from optimizer.fleet import FleetPlan, FleetProblem, ShardType
     from plb_ray.control.capacity_basis import CapacityBasis
-    from service.capacity_ask import CapacityAsk
-    from service.capacity_demand import Demand
 
 STEPS = 6  # that the moves are planned for: those that need most
 SAME = 1e-6  # relative: capacities that differ by less are the same
+SOUND = (PlanStatus.NOT_NEEDED, PlanStatus.OPTIMAL, PlanStatus.FEASIBLE)
+FULL = "they are not sequenced, so on the way shards may be full"
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,71 +48,93 @@ class Realisation:
     words: str
 
 
+@dataclass(frozen=True, eq=False)
+class _Site:
+    """Today's shards, and those to start after them.
+
+    Attributes:
+        names: (S,).
+        capacity: (S, R).
+        start: how many of which type are started.
+        draining: (S,) True for what is emptied.
+    """
+
+    names: tuple[str, ...]
+    capacity: NDArray[np.float64]
+    start: dict[str, int]
+    draining: NDArray[np.bool_]
+
+
 def realise(
     basis: CapacityBasis,
-    coming: Demand,
+    problem: FleetProblem,
     load: NDArray[np.float64],
     fleet: FleetPlan,
     counts: tuple[int, ...],
-    types: tuple[ShardType, ...],
-    ask: CapacityAsk,
-    wall_s: float,
+    budget: PlanBudget,
 ) -> Realisation:
-    """Return how to get to `counts` (Y,) shards of each type; `load` (K, T, R) is what they are to hold."""
+    """Return how to get to `counts` (Y,) shards of each type.
+
+    Args:
+        basis: the shards there are, and what is where; new order params come last in the problem.
+        problem: what the fleet is to hold.
+        load: (K, T, R) of it that add up to what each shard of the fleet carries (`planned_load`).
+        fleet: holds it.
+        counts: no fewer than the fleet's.
+        budget: of the planner.
+    """
     steps = np.sort(np.argsort(-(load / load.max(axis=(0, 1), keepdims=True).clip(1e-300)).sum(axis=(0, 2)))[:STEPS])
-    busy = _carried(basis, load[:, steps])
-    kept, start = _kept(basis, busy, types, counts)
-    drain = tuple(name for row, name in enumerate(basis.shards) if row not in kept)
-    fresh = [(f"{name}+{number + 1}", kind) for kind, (name, count) in enumerate(start.items()) for number in range(count)]
-    capacity = np.concatenate(
-        [basis.capacity, np.array([types[kind].capacity for _, kind in fresh]).reshape(-1, busy.shape[1])]
-    )
-    names = (*basis.shards, *(name for name, _ in fresh))
-    problem = _problem(basis, coming, load[:, steps], capacity, names, drain, ask, wall_s)
-    plan = CompositePlanner().plan(problem)
-    started = {name: count for name, count in start.items() if count}
-    if plan.status in (PlanStatus.NOT_NEEDED, PlanStatus.OPTIMAL, PlanStatus.FEASIBLE):
-        assert not PlanVerifier().check(problem, plan), "a plan that its own verifier refuses must not be shown"
+    site = _site(basis, load[:, steps], problem.types, counts)
+    current = np.full(len(problem.order_params), -1, dtype=np.int64)
+    current[: basis.owner.size] = basis.owner
+    asked = _plan_problem(problem, load[:, steps], site, current, budget)
+    plan = CompositePlanner().plan(asked)
+    drain = tuple(name for name, draining in zip(site.names, site.draining.tolist(), strict=True) if draining)
+    if plan.status in SOUND:
+        assert not PlanVerifier().check(asked, plan), "a plan that its own verifier refuses must not be shown"
         proven = plan.status is not PlanStatus.FEASIBLE
         words = "the fewest moves (proven)" if proven else f"within {plan.gap:.0%} of the fewest moves"
-        return Realisation(started, drain, plan.moves, words)
-    words = (
-        "the fleet's own allocation, as the planner found no sequence of moves in its time; on the way shards may be full"
-    )
-    return Realisation(started, drain, _matched(problem, fleet, load[:, steps], capacity, types), words)
+        return Realisation(site.start, drain, plan.moves, words)
+    of_type = np.array([_alike(site.capacity, kind) & ~site.draining for kind in problem.types])
+    shard_of = near_home(problem, fleet, site.capacity, of_type, current)
+    moves = _moves(problem, fleet.origin, shard_of, site, current)
+    forced = int(site.draining[current[current >= 0]].sum()) + int((current < 0).sum())
+    return Realisation(site.start, drain, moves, f"{len(moves)} moves, of which {forced} cannot be avoided; {FULL}")
 
 
-def _matched(
-    problem: PlanProblem,
-    fleet: FleetPlan,
-    load: NDArray[np.float64],
-    capacity: NDArray[np.float64],
-    types: tuple[ShardType, ...],
+def _moves(
+    problem: FleetProblem, origin: NDArray[np.int64], shard_of: NDArray[np.int64], site: _Site, current: NDArray[np.int64]
 ) -> tuple[Move, ...]:
-    """Return the moves from the present mapping to the fleet's own allocation."""
-    from scipy.optimize import linear_sum_assignment  # noqa: PLC0415 - slow to import
-
-    weight = (load / load.sum(axis=0, keepdims=True).clip(1e-300)).max(axis=(1, 2))  # (K,)
-    stays = np.zeros((fleet.shards, len(problem.shards)))
-    here = problem.current[fleet.origin]
-    np.add.at(stays, (fleet.shard_of[here >= 0], here[here >= 0]), weight[fleet.origin[here >= 0]])
-    for row, kind in enumerate(fleet.shard_type.tolist()):
-        fits = np.array([_same(each, types[kind]) for each in capacity]) & ~problem.rules.draining
-        stays[row, ~fits] = -1.0 - weight.sum()
-    rows, columns = linear_sum_assignment(stays, maximize=True)
-    shard_at = dict(zip(rows.tolist(), columns.tolist(), strict=True))
-    parts = np.bincount(fleet.origin)
-    moves, number = [], dict.fromkeys(range(len(problem.order_params)), 0)
-    for origin, shard in zip(fleet.origin.tolist(), fleet.shard_of.tolist(), strict=True):
-        source, destination = int(problem.current[origin]), shard_at[shard]
-        number[origin] += parts[origin] > 1
-        if source != destination:
-            name = problem.shards[source] if source >= 0 else ""
-            reason = "where the cheapest fleet holds it"
-            moves.append(
-                Move(problem.order_params[origin], name, problem.shards[destination], reason, segment=int(number[origin]))
-            )
+    """Return the moves from where order params are to where their parts are to be."""
+    parts = np.bincount(origin, minlength=current.size)
+    moves, number = [], dict.fromkeys(range(current.size), 0)
+    for row, shard in zip(origin.tolist(), shard_of.tolist(), strict=True):
+        source = int(current[row])
+        number[row] += parts[row] > 1
+        if source != shard:
+            name = site.names[source] if source >= 0 else ""
+            reason = "where the fleet holds it"
+            moves.append(Move(problem.order_params[row], name, site.names[shard], reason, segment=int(number[row])))
     return tuple(moves)
+
+
+def _site(basis: CapacityBasis, load: NDArray[np.float64], types: tuple[ShardType, ...], counts: tuple[int, ...]) -> _Site:
+    """Return which shards stay, the busiest first, and what is started beside them."""
+    busy = _carried(basis, load)
+    size = (busy / np.where(np.isfinite(basis.capacity), basis.capacity, np.inf)).max(axis=1, initial=0.0)
+    busiest, kept = np.argsort(-size, kind="stable"), np.zeros(len(basis.shards), dtype=np.bool_)
+    names, capacity, start = list(basis.shards), [basis.capacity], {}
+    for kind, count in zip(types, counts, strict=True):
+        stay = [row for row in busiest.tolist() if _alike(basis.capacity[[row]], kind)[0] and not kept[row]][:count]
+        kept[stay] = True
+        fresh = count - len(stay)
+        names += [f"{kind.name}+{number + 1}" for number in range(fresh)]
+        capacity.append(np.tile(np.array(kind.capacity), (fresh, 1)))
+        if fresh:
+            start[kind.name] = fresh
+    draining = np.zeros(len(names), dtype=np.bool_)
+    draining[: kept.size] = ~kept
+    return _Site(tuple(names), np.concatenate(capacity), start, draining)
 
 
 def _carried(basis: CapacityBasis, load: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -122,54 +145,33 @@ def _carried(basis: CapacityBasis, load: NDArray[np.float64]) -> NDArray[np.floa
     return np.asarray(use.max(axis=1, initial=0.0), dtype=np.float64)
 
 
-def _kept(
-    basis: CapacityBasis, busy: NDArray[np.float64], types: tuple[ShardType, ...], counts: tuple[int, ...]
-) -> tuple[frozenset[int], dict[str, int]]:
-    """Return which shards stay, and how many of each type are to be started."""
-    size = (busy / np.where(np.isfinite(basis.capacity), basis.capacity, np.inf)).max(axis=1, initial=0.0)
-    kept: set[int] = set()
-    start: dict[str, int] = {}
-    for kind, count in zip(types, counts, strict=True):
-        alike = [
-            row for row in np.argsort(-size, kind="stable").tolist() if row not in kept and _same(basis.capacity[row], kind)
-        ]
-        kept.update(alike[:count])
-        start[kind.name] = count - len(alike[:count])
-    return frozenset(kept), start
-
-
-def _same(capacity: NDArray[np.float64], kind: ShardType) -> bool:
+def _alike(capacity: NDArray[np.float64], kind: ShardType) -> NDArray[np.bool_]:
+    """Return (S,) which shards of (S, R) capacities are like one of the type."""
     wanted = np.array(kind.capacity)
     finite = np.isfinite(wanted)
-    return bool((np.isfinite(capacity) == finite).all() and np.allclose(capacity[finite], wanted[finite], rtol=SAME))
+    near = np.abs(capacity[:, finite] - wanted[finite]) <= SAME * wanted[finite]
+    return np.asarray((np.isfinite(capacity) == finite).all(axis=1) & near.all(axis=1))
 
 
-def _problem(
-    basis: CapacityBasis,
-    coming: Demand,
+def _plan_problem(
+    problem: FleetProblem,
     load: NDArray[np.float64],
-    capacity: NDArray[np.float64],
-    names: tuple[str, ...],
-    drain: tuple[str, ...],
-    ask: CapacityAsk,
-    wall_s: float,
+    site: _Site,
+    current: NDArray[np.int64],
+    budget: PlanBudget,
 ) -> PlanProblem:
-    count = len(coming.order_params)
-    current = np.full(count, -1, dtype=np.int64)
-    current[: basis.owner.size] = basis.owner  # new tenants have no shard yet
-    rules = PlacementRules.none(count, len(names))
-    draining = np.array([name in drain for name in names], dtype=np.bool_)
+    rules = PlacementRules.none(current.size, len(site.names))
     return PlanProblem(
-        order_params=coming.order_params,
-        shards=names,
-        resources=basis.resources,
+        order_params=problem.order_params,
+        shards=site.names,
+        resources=problem.resources,
         load=load,
-        capacity=capacity,
-        headroom=np.full(len(names), ask.headroom),
+        capacity=site.capacity,
+        headroom=np.full(len(site.names), problem.headroom),
         current=current,
-        move_cost=np.ones(count),
-        rules=PlacementRules(**{**vars(rules), "draining": draining}),
-        overload_weight=np.where(np.isfinite(capacity), 1 / capacity, 1.0),
-        segments=ask.segments,
-        budget=PlanBudget(wall_s=wall_s, seed=ask.seed),
+        move_cost=np.ones(current.size),
+        rules=replace(rules, draining=site.draining),
+        overload_weight=np.where(np.isfinite(site.capacity), 1 / site.capacity, 1.0),
+        segments=problem.segments,
+        budget=budget,
     )

@@ -145,10 +145,10 @@ class ElasticPolicy:
         if most <= shards_now:
             return None
         after_s = max(0.0, float(starts_s[soon][int(needed[soon].argmax())]) - outlook.at_s)
-        when = "now" if after_s == 0 else f"in {after_s:.0f} s"
+        when = "now" if after_s == 0 else f"in {_span(after_s)}"
         return (
             most,
-            f"{most} shards are needed {when}; there are {shards_now}, and a new one takes {self._settings.lead_s:.0f} s",
+            f"{most} shards are needed {when}; there are {shards_now}, and a new one takes {_span(self._settings.lead_s)}",
         )
 
     def _in(
@@ -164,13 +164,13 @@ class ElasticPolicy:
         near = starts_s < outlook.at_s + dwell_s
         most = int(fewer[near].max())
         if most >= shards_now:
-            return shards_now, f"{shards_now} shards are needed within {dwell_s:.0f} s", None
+            return shards_now, f"{shards_now} shards are needed within {_span(dwell_s)}", None
         changed = memory.shards != shards_now or memory.fewer_since_s is None
         since_s = outlook.at_s if changed or memory.fewer_since_s is None else memory.fewer_since_s
         waited_s = outlook.at_s - since_s
         if waited_s < dwell_s:
-            return shards_now, f"{most} shards would do; waiting {dwell_s - waited_s:.0f} s more to be sure", since_s
-        return shards_now - 1, f"{most} shards have sufficed for {waited_s:.0f} s and will for {dwell_s:.0f} s", None
+            return shards_now, f"{most} shards would do; waiting {_span(dwell_s - waited_s)} more to be sure", since_s
+        return shards_now - 1, f"{most} shards have sufficed for {_span(waited_s)} and will for {_span(dwell_s)}", None
 
 
 def shards_needed(load: NDArray[np.float64], usable: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -181,7 +181,19 @@ def shards_needed(load: NDArray[np.float64], usable: NDArray[np.float64]) -> NDA
         usable: (R,) what one shard may carry; infinite where there is no limit.
     """
     share = load / usable  # (K, T, R) of a shard
-    return np.array([_needed(share[:, step]) for step in range(load.shape[1])], dtype=np.int64)
+    size = share.max(axis=2, initial=0.0)  # (K, T)
+    order = np.argsort(-size, axis=0, kind="stable")[: LARGE_MOST + 1]
+    large = np.minimum((size > LARGE).sum(axis=0), LARGE_MOST)  # (T,)
+    placed = np.arange(len(order))[:, None] < large
+    first = np.where(placed[..., None], np.take_along_axis(share, order[..., None], axis=0), 0.0)  # (L, T, R)
+    room, opened = _first_fit(np.minimum(first, 1.0), large)
+    sand = share.sum(axis=0) - first.sum(axis=0)  # (T, R)
+    largest = np.take_along_axis(size, order, axis=0)
+    grain = np.where(placed, 0.0, largest).max(axis=0, initial=0.0)  # (T,)
+    in_gaps = np.maximum(0.0, room - grain[:, None, None]).sum(axis=1)  # (T, R)
+    left = (sand - in_gaps).max(axis=1, initial=0.0)
+    more = np.maximum(0.0, np.ceil(left / np.maximum(1.0 - grain, LARGE) - TOLERANCE))
+    return (opened + np.where(sand.max(axis=1, initial=0.0) > TOLERANCE, more, 0.0)).astype(np.int64)
 
 
 def least_loaded(load: NDArray[np.float64], capacity: NDArray[np.float64], may_go: NDArray[np.bool_]) -> int | None:
@@ -212,28 +224,26 @@ def _all_steps(outlook: Outlook) -> tuple[NDArray[np.float64], NDArray[np.float6
     return np.concatenate([[outlook.at_s], estimate.starts_s.astype(np.float64)]), np.concatenate(padded, axis=1)
 
 
-def _needed(share: NDArray[np.float64]) -> int:
-    """Return how many shards hold the (K, R) loads of one step, given as shares of a shard."""
-    size = share.max(axis=1, initial=0.0)
-    order = np.argsort(-size, kind="stable")
-    large = min(int((size > LARGE).sum()), LARGE_MOST)
-    room = _first_fit(np.minimum(share[order[:large]], 1.0))
-    sand, grain = share[order[large:]].sum(axis=0), float(size[order[large]]) if large < size.size else 0.0
-    opened = int(room.shape[0])
-    if not sand.size or sand.max() <= TOLERANCE:
-        return opened
-    in_gaps = np.maximum(0.0, room - grain).sum(axis=0)  # (R,)
-    left = float((sand - in_gaps).max())
-    return opened + max(0, int(np.ceil(left / max(1.0 - grain, LARGE) - TOLERANCE)))
+def _first_fit(share: NDArray[np.float64], large: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Put the first `large` (T,) of (L, T, R) loads into the first shard with room, each step by itself.
+
+    Returns:
+        (T, S, R) the room that is left, 0 on shards that were not opened, and (T,) how many were.
+    """
+    most, steps, resources = share.shape
+    room, opened, every = np.ones((steps, most, resources)), np.zeros(steps, dtype=np.int64), np.arange(steps)
+    for rank in range(int(large.max(initial=0))):
+        used = int(opened.max()) + 1  # the shard after the last one opened has room for anything
+        shard = (room[:, :used] >= share[rank][:, None] - TOLERANCE).all(axis=2).argmax(axis=1)
+        there = rank < large
+        room[every[there], shard[there]] -= share[rank, there]
+        opened = np.where(there, np.maximum(opened, shard + 1), opened)
+    room[np.arange(most) >= opened[:, None]] = 0.0
+    return room, opened
 
 
-def _first_fit(share: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Put (L, R) loads, largest first, into the first shard with room; return the (S, R) room that is left."""
-    room = np.ones((share.shape[0], share.shape[1]))
-    opened = 0
-    for load in share:
-        fits = np.flatnonzero((room[:opened] >= load - TOLERANCE).all(axis=1))
-        shard = int(fits[0]) if fits.size else opened
-        opened += not fits.size
-        room[shard] -= load
-    return room[:opened]
+def _span(seconds: float) -> str:
+    """Return a length of time in the unit that people would use."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"

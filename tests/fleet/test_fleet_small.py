@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from fleet_builders import _partitions as partitions
 from fleet_builders import cheapest_by_brute_force, fleet_problem, plan
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -174,3 +175,49 @@ def test_the_verifier_finds_a_broken_group():
     sound = plan(problem)
     assert sound.counts == (2,)
     assert any("spread group 3" in fault for fault in verify_fleet(problem, replace(sound, shard_of=np.array([1, 1]))))
+
+
+def pooled(load, excess, correlation=0.1, **options):
+    """Return a problem of uncertain loads on shards of 1."""
+    return fleet_problem(load, excess=np.asarray(excess, dtype=np.float64)[:, None, :], correlation=correlation, **options)
+
+
+def carried(problem, rows):
+    """Return the highest load of a shard with these order params by the formula, in plain numbers."""
+    most = 0.0
+    for step in range(problem.load.shape[1]):
+        for resource in range(problem.load.shape[2]):
+            mean, excess = problem.load[rows, step, resource], problem.excess[rows, step, resource]
+            rho = problem.correlation
+            most = max(most, mean.sum() + np.sqrt(rho * excess.sum() ** 2 + (1 - rho) * (excess**2).sum()))
+    return most
+
+
+def test_uncertain_loads_pool():
+    """Ten of mean 0.05 and excess 0.1 fill one shard to 0.94, though quantiles add up to 1.5; eleven need two."""
+    ten = plan(pooled([[0.05]] * 10, [[0.1]] * 10))
+    assert (ten.counts, carried(pooled([[0.05]] * 10, [[0.1]] * 10), slice(None))) == ((1,), pytest.approx(0.9359, abs=1e-4))
+    assert plan(pooled([[0.05]] * 11, [[0.1]] * 11)).counts == (2,)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_uncertain_fleets_against_the_formula(seed):
+    """Of order params in every partition the least number of shards is found, and the bound is not above it."""
+    rng = np.random.default_rng(seed)
+    problem = pooled(rng.uniform(0.05, 0.4, (7, 1)), rng.uniform(0.0, 0.3, (7, 1)))
+    best = min(len(blocks) for blocks in partitions(7) if all(carried(problem, block) <= 1 for block in blocks))
+    found = plan(problem, work=2_000_000, wall_s=60.0)
+    assert verify_fleet(problem, found) == ()
+    assert found.shards == best
+    assert found.shards_lower_bound <= best
+    for shard in range(found.shards):
+        assert carried(problem, found.origin[found.shard_of == shard]) <= 1 + 1e-9
+
+
+def test_the_verifier_adds_uncertain_loads_up():
+    """A shard that holds its means but not what comes on top is a fault."""
+    problem = pooled([[0.4], [0.4]], [[0.3], [0.3]])
+    sound = plan(problem)
+    assert sound.counts == (2,)
+    together = replace(sound, counts=(1,), price=1.0, shard_type=sound.shard_type[:1], shard_names=sound.shard_names[:1])
+    assert any("holds" in fault for fault in verify_fleet(problem, replace(together, shard_of=np.array([0, 0]))))

@@ -2,7 +2,9 @@
 
 One of the two modules that import Ray. Neither it nor what it imports loads torch or a solver: a replica starts in seconds.
 
-    browser, CLI -> Serve's HTTP proxy -> replica (FastAPI) -> RayBalancer -> control actor -> loop
+    browser, CLI -> replica (FastAPI) -> RayBalancer -> control actor -> loop
+
+The replica listens itself, as `service.listening` says. Serve's proxy is there too, on a port of the loopback interface.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 import ray
 from ray import serve
 from ray.exceptions import GetTimeoutError, RayActorError, RayTaskError
+from ray.serve._private import replica
 
 from models.registry import ModelRegistry
 from plb_ray.clock import monotonic_s, wall_time_s
@@ -26,9 +29,11 @@ from plb_ray.context import what_goes_along
 from plb_ray.errors import ControlUnavailableError, OutcomeUnknownError, PlbError
 from plb_ray.tracing import tracing_process
 from service.api.app import create_app
-from service.api.platform import platform_of
+from service.api.platform import Platform, platform_of
+from service.listening import CONTROLLER_ENVIRONMENT, HEAD_NODE, Door, listening_at
 from service.local_http import check_certificate, url_of
 from service.logs import log_to
+from service.look_asks import LookAsks
 from service.order_asks import OrderAsks
 from service.ports import claim_port
 from service.record_asks import RecordAsks
@@ -40,18 +45,17 @@ if TYPE_CHECKING:
     from plb_ray.cluster.retraining import RetrainPlace
     from plb_ray.control.capacity_basis import CapacityBasis
     from plb_ray.control.fleet_view import FleetView
-    from plb_ray.control.forecast_quality import ForecastQuality
-    from plb_ray.control.order_param_table import OrderParamTable
     from plb_ray.control.views import BalancerStatus, Decision
     from plb_ray.domain.events import CalendarChange, Event, EventCalendar
     from plb_ray.domain.mapping import Mapping
     from plb_ray.domain.migration import MigrationRecord, MigrationRequest
     from plb_ray.domain.outcomes import Distance, OrderParamOutcomes
-    from plb_ray.domain.rates import OrderParamForecast
     from plb_ray.domain.samples import PushOutcome, SampleBatch
     from service.front import Front
 
 APP_NAME = "plb"
+LOOPBACK = "127.0.0.1"
+ONGOING_MAX = 1000  # followers of migrations among them
 READ_TIMEOUT_S = 5.0
 ACT_TIMEOUT_S = 30.0
 STOP_TIMEOUT_S = 20.0
@@ -59,7 +63,7 @@ STOP_POLL_S = 0.05
 RESTARTING = "the control loop does not answer: it is being restarted, or was not started; retry in a moment"
 
 
-class RayBalancer(RecordAsks, OrderAsks):
+class RayBalancer(RecordAsks, OrderAsks, LookAsks):
     """The `Balancer` port over a named control actor that has `ask(method, *args)`.
 
     Errors of the loop come out as they were raised there. An actor that is dead, restarting or silent is a
@@ -76,22 +80,6 @@ class RayBalancer(RecordAsks, OrderAsks):
     async def status(self) -> BalancerStatus:
         """See `Balancer`."""
         return cast("BalancerStatus", await self._ask("status"))
-
-    async def forecast(self, order_param: str, horizon: str) -> OrderParamForecast:
-        """See `Balancer`."""
-        return cast("OrderParamForecast", await self._ask("forecast", order_param, horizon))
-
-    async def history(self, order_param: str, steps: int) -> tuple[tuple[float, float], ...]:
-        """See `Balancer`."""
-        return cast("tuple[tuple[float, float], ...]", await self._ask("history", order_param, steps))
-
-    async def order_params(self) -> OrderParamTable:
-        """See `Balancer`."""
-        return cast("OrderParamTable", await self._ask("order_params"))
-
-    async def forecast_quality(self) -> tuple[ForecastQuality, ...]:
-        """See `Balancer`."""
-        return cast("tuple[ForecastQuality, ...]", await self._ask("forecast_quality"))
 
     async def outcomes(self, order_param: str, horizon: str, steps: int, distance: Distance) -> OrderParamOutcomes:
         """See `Balancer`."""
@@ -190,12 +178,18 @@ class RayBalancer(RecordAsks, OrderAsks):
         return self._handle
 
 
-@serve.deployment(name="api", num_replicas=1, max_ongoing_requests=100, ray_actor_options={"num_cpus": 0})
+@serve.deployment(
+    name="api",
+    num_replicas=1,
+    max_ongoing_requests=ONGOING_MAX,
+    ray_actor_options={"num_cpus": 0, "resources": HEAD_NODE},
+)
 @serve.ingress()
 class _Api:
     """Holds the application; built on the replica, because an application cannot be sent."""
 
-    def __init__(self, actor_name: str, namespace: str, place: RetrainPlace | None, front: Front | None) -> None:
+    def __init__(self, actor_name: str, namespace: str, place: RetrainPlace | None, front: Front | None, door: Door) -> None:
+        replica.start_asgi_http_server = listening_at(door, replica.start_asgi_http_server)
         self._balancer = RayBalancer(actor_name, namespace)
         self._retrainings = _retrainings(place)
         self._front = front
@@ -207,7 +201,7 @@ class _Api:
     def __serve_build_asgi_app__(self) -> ASGIApp:
         front = self._front
         if front is None:
-            return create_app(self._balancer, retrainings=self._retrainings)
+            return create_app(self._balancer, retrainings=self._retrainings, platform=Platform(echo_ids=False))
         platform = platform_of(front.http, front.state_dir)
         return create_app(
             self._balancer,
@@ -247,26 +241,28 @@ def start_http(
         BadInputError: a file of tokens, keys or certificates cannot be used.
     """
     port = claim_port(host, port, "the HTTP service")
-    tls = _tls(front)
+    door = _door(host, port, front)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)  # of this process; the next line is about the others
     serve.start(
-        http_options={"host": host, "port": port, "location": "HeadOnly", **tls},
+        http_options={"host": LOOPBACK, "port": claim_port(LOOPBACK, 0, "Serve's proxy")},
+        proxy_location="HeadOnly",
         logging_config={"log_level": "WARNING", "enable_access_log": False},
+        controller_options={"runtime_env": {"env_vars": CONTROLLER_ENVIRONMENT}},
     )
-    serve.run(cast("Any", _Api).bind(actor_name, namespace, place, front), name=APP_NAME, route_prefix="/")
-    return url_of(host, port, tls=bool(tls))
+    serve.run(cast("Any", _Api).bind(actor_name, namespace, place, front, door), name=APP_NAME, route_prefix="/")
+    return url_of(host, port, tls=door.cert is not None)
 
 
-def _tls(front: Front | None) -> dict[str, str]:
-    """Return Serve's options for HTTPS; what cannot work is found here, where it can be said, and not in a replica."""
+def _door(host: str, port: int, front: Front | None) -> Door:
+    """Return where to listen; what cannot work is found here, where it can be said, and not in a replica."""
     if front is None:
-        return {}
+        return Door(host, port)
     platform_of(front.http, front.state_dir)
     found = front.http.tls
     if found.cert is None or found.key is None:
-        return {}
+        return Door(host, port)
     check_certificate(found.cert, found.key)
-    return {"ssl_certfile": str(found.cert.resolve()), "ssl_keyfile": str(found.key.resolve())}
+    return Door(host, port, found.cert.resolve(), found.key.resolve())
 
 
 def stop_http() -> None:

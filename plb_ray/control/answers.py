@@ -12,6 +12,7 @@ import numpy as np
 
 from plb_ray.control.capacity_side import CapacitySide, day_ahead, fleet_picture
 from plb_ray.control.known_events import KnownEvents
+from plb_ray.control.look_answers import LookAnswers
 from plb_ray.control.mover import Mover
 from plb_ray.control.observation import Observer
 from plb_ray.control.order_desk import OrderDesk
@@ -19,11 +20,10 @@ from plb_ray.control.order_param_table import order_param_table
 from plb_ray.control.pictures import shard_views
 from plb_ray.control.plan_desk import PlanDesk
 from plb_ray.control.record import Record
-from plb_ray.control.record_answers import RecordAnswers
 from plb_ray.control.views import BalancerStatus, HistoryView, Mode
 from plb_ray.domain.migration import MigrationStep
 from plb_ray.domain.samples import PushOutcome
-from plb_ray.errors import NoForecastError, NotReadyError, PermanentError, UnknownMigrationError, UnknownOrderParamError
+from plb_ray.errors import NotReadyError, PermanentError, UnknownMigrationError, UnknownOrderParamError
 from plb_ray.history.samples import to_cells
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ CLOCKS_DIFFER_S = 5.0  # of those who push; a step of theirs may end a little be
 CELLS_AT_ONCE = 2000  # a few milliseconds of the event loop, which migrations share
 
 
-class Answers(RecordAnswers):
+class Answers(LookAnswers):
     """What the loop knows between two ticks, and what of it is told. Use from one event loop."""
 
     def __init__(self, parts: Parts, settings: BalancerSettings, surroundings: Surroundings) -> None:
@@ -108,12 +108,7 @@ class Answers(RecordAnswers):
 
     async def forecast(self, order_param: str, horizon: str) -> OrderParamForecast:
         """See `Balancer`."""
-        if self._outlook is None:
-            raise NoForecastError("there is no forecast yet: the first tick, or its first step of history, is outstanding")
-        forecast = self._outlook.forecasts.get(horizon)
-        if forecast is None:
-            raise NoForecastError(f"there is no horizon {horizon!r}; use short or medium")
-        return forecast.of(order_param)
+        return self._forecast_of(horizon).of(order_param)
 
     async def history(self, order_param: str, steps: int) -> tuple[tuple[float, float], ...]:
         """See `Balancer`."""

@@ -7,14 +7,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from plb_ray.domain.load import RESOURCES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from plb_ray.control.observation import Observation
+
+CPU = RESOURCES.index("cpu_cores")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +54,24 @@ class OrderParamTable:
     def by_name(self) -> NDArray[np.int64]:
         """(K,) rows in the order of their names."""
         return np.array(sorted(range(len(self.names)), key=self.names.__getitem__), dtype=np.int64)
+
+    @cached_property
+    def by_rate(self) -> NDArray[np.int64]:
+        """(K,) rows, highest arrival rate first, then by name."""
+        return self._highest_first(self.messages_per_s)
+
+    @cached_property
+    def by_backlog(self) -> NDArray[np.int64]:
+        """(K,) rows, longest backlog first, then by name."""
+        return self._highest_first(self.backlog)
+
+    @cached_property
+    def by_cpu(self) -> NDArray[np.int64]:
+        """(K,) rows, highest CPU load first, then by name."""
+        return self._highest_first(self.load[:, CPU])
+
+    def _highest_first(self, column: NDArray[Any]) -> NDArray[np.int64]:
+        return self.by_name[np.argsort(-column[self.by_name], kind="stable")]
 
 
 def order_param_table(seen: Observation) -> OrderParamTable:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Protocol
 
+from plb_ray.control.looks_port import LookKeeping
 from plb_ray.control.loop_meter import LoopCounts
 from plb_ray.control.migration_meter import MigrationTotals
 from plb_ray.control.orders_port import OrderKeeping
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from plb_ray.control.inputs import Inputs
     from plb_ray.control.order_param_table import OrderParamTable
     from plb_ray.control.ports import TrainingStatus
+    from plb_ray.control.shard_loads import ShardLoads
     from plb_ray.domain.events import CalendarChange, Event, EventCalendar
     from plb_ray.domain.load import ResourceVector
     from plb_ray.domain.mapping import Mapping
@@ -101,6 +103,7 @@ class Decision:
         sources: how many order params were forecast by which forecaster.
         tick_s: duration of the tick, wall time.
         inputs: what it was made from; None in decisions of earlier releases.
+        loads: what the plan does to the load of each shard; None in decisions of earlier releases.
     """
 
     number: int
@@ -115,6 +118,7 @@ class Decision:
     notes: tuple[str, ...] = ()
     thrash: float = 0.0
     inputs: Inputs | None = None
+    loads: ShardLoads | None = None
 
     @property
     def sent(self) -> tuple[Move, ...]:
@@ -229,7 +233,7 @@ class BalancerStatus:
     fleet: FleetView | None = None
 
 
-class Balancer(RecordKeeping, OrderKeeping, Protocol):
+class Balancer(RecordKeeping, OrderKeeping, LookKeeping, Protocol):
     """What the service asks of the control loop: the control actor, or the loop itself in one process."""
 
     async def status(self) -> BalancerStatus: ...

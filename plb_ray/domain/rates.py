@@ -154,6 +154,16 @@ class Forecast:
         weight = float(np.clip((level - low) / (high - low), 0.0, 1.0))
         return (1 - weight) * self.messages_per_s[:, :, upper - 1] + weight * self.messages_per_s[:, :, upper]
 
+    def rows(self, order_params: tuple[str, ...]) -> Forecast:
+        """Return the forecast of only those of these order params that are in it, in this order."""
+        rows = [self.index[name] for name in order_params if name in self.index]
+        return replace(
+            self,
+            order_params=tuple(self.order_params[row] for row in rows),
+            messages_per_s=self.messages_per_s[rows],
+            sources=tuple(self.sources[row] for row in rows),
+        )
+
     def of(self, order_param: str) -> OrderParamForecast:
         """Return the forecast of one order param.
 

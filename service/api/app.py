@@ -36,6 +36,7 @@ from service.api.event_stream import Followers
 from service.api.metrics import Metrics
 from service.api.platform import Platform, install_platform
 from service.api.problems import document_problems, install_problem_handlers
+from service.api.route_table import KnownRoute
 from service.api.static import install_dashboard
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def create_app(
     app.state.capacity_gate = asyncio.Lock()
     app.state.metrics = Metrics()
     install_problem_handlers(app)
+    app.router.routes.insert(0, KnownRoute())
     routers = [routes.router for routes in MODULES]
     for router in routers:
         app.include_router(router)

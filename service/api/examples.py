@@ -6,6 +6,8 @@ import json
 from http import HTTPStatus
 from typing import Any
 
+from service.api.load_examples import LOADS
+
 Responses = dict[int | str, dict[str, Any]]
 
 ORDER_PARAMS: dict[str, Any] = {
@@ -138,6 +140,7 @@ PLAN = {
     "notes": [],
     "solve_s": 0.041,
     "tick_s": 0.12,
+    "loads": LOADS,
 }
 DRY_RUN = {**PLAN, "moves": [{**_MOVE, "admission": "dry_run"}]}
 MIGRATION = {
@@ -188,7 +191,7 @@ MIGRATION_CANCELLED = {
     "error": "at prepare: cancelled on request",
 }
 EVENTS = f"retry: 1000\n\nevent: step\nid: 5\ndata: {json.dumps(MIGRATION)}\n\n"
-MIGRATIONS = {"items": [MIGRATION], "limit": 50}
+MIGRATIONS = {"items": [MIGRATION], "limit": 50, "looked_at": 1, "complete": True}
 START = {
     "order_param": "JFK-LAX",
     "destination": "shard-1",

@@ -18,16 +18,18 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
+from functools import lru_cache
 from http import HTTPStatus
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.routing import Match
 
 from plb_ray.errors import PlbError
 from service.api.access import Access, access_to
 from service.api.problems import problem_response, retry_after_s, status_of
+from service.api.route_table import FOUND, RouteTable
 from service.auth.buckets import Buckets, whole_s
 from service.auth.gate import Gate, Shown, TooManyFailuresError
 from service.auth.roles import ANONYMOUS, Caller, CredentialError, Role
@@ -100,7 +102,7 @@ class Guard:
 
     def __init__(self, app: ASGIApp, routes: Sequence[APIRoute], rules: Rules) -> None:
         self._app = app
-        self._routes = routes
+        self._routes = RouteTable(routes)
         self._rules = rules
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -119,15 +121,11 @@ class Guard:
 
     def _access(self, scope: Scope) -> Access:
         """Return what the route asks that will take this request; a path of the API that no route takes tells nobody so."""
-        other: list[APIRoute] = []
-        for route in self._routes:
-            match, found = route.matches(scope)
-            if match is Match.PARTIAL:
-                other.append(route)
-            if match is Match.FULL:
-                scope["route"] = route
-                scope["state"]["path_params"] = found.get("path_params", {})
-                return access_to(scope["method"], route.path_format)
+        route, other = self._routes.find(scope)
+        if route is not None:
+            scope["route"] = route
+            scope["state"]["path_params"] = scope[FOUND].get("path_params", {})
+            return access_to(scope["method"], route.path_format)
         scope["state"]["allow"] = _allow(other)
         return Access(Role.VIEWER if scope["path"].startswith("/v1") else None)
 
@@ -145,10 +143,11 @@ class Guard:
         self._check_length(request)
 
     def _check_host(self, request: Request) -> None:
-        if self._rules.local_names_only and not _is_local(request.url.hostname or ""):
-            text = (
-                f"Host {request.url.hostname!r} is no name of this machine, and authentication is off; see docs/security.md"
-            )
+        if not self._rules.local_names_only:
+            return
+        host = _host(request.headers.get("host", "")) or request.url.hostname or ""
+        if not _is_local(host):
+            text = f"Host {host!r} is no name of this machine, and authentication is off; see docs/security.md"
             raise RefusedError(HTTPStatus.FORBIDDEN, "FOREIGN_HOST", text)
 
     async def _caller(self, request: Request, access: Access) -> Caller:
@@ -225,6 +224,16 @@ def _address(request: Request) -> str:
     return request.client.host if request.client else "unknown"
 
 
+@lru_cache(maxsize=1000)
+def _host(named: str) -> str:
+    """Return the name in a Host header, without the port; empty if there is none."""
+    try:
+        return urlsplit(f"//{named}").hostname or ""
+    except ValueError:  # brackets that do not match
+        return named
+
+
+@lru_cache(maxsize=1000)
 def _is_local(host: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True

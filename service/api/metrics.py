@@ -41,11 +41,16 @@ class Metrics:
             registry=self._registry,
             buckets=LATENCY_BUCKETS_S,
         )
+        self._of: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def observe(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answered request; `status` is counted by its class (2xx, 4xx, ...)."""
-        self._requests.labels(route, method, f"{status // 100}xx").inc()
-        self._latency_s.labels(route).observe(seconds)
+        key = (route, method, status // 100)
+        if key not in self._of:
+            self._of[key] = (self._requests.labels(route, method, f"{key[2]}xx"), self._latency_s.labels(route))
+        requests, latency_s = self._of[key]
+        requests.inc()
+        latency_s.observe(seconds)
 
     def render(
         self, status: BalancerStatus | None, decision: Decision | None, quality: Sequence[ForecastQuality] = ()

@@ -43,15 +43,22 @@ async def get_migrations(
     *,
     active: Annotated[bool, Query(description="only those that still run")] = False,
 ) -> MigrationList:
-    """The most recent migrations, newest first, running ones included. The filters look at the last 1,000."""
+    """The most recent migrations, newest first, running ones included.
+
+    The filters look at the last 1,000 of all; `complete` says whether there may be older ones that would fit. What the
+    balancer sent is found whatever its age by GET /v1/decisions?order_param=NAME&admission=admitted.
+    """
     filtered = active or order_param is not None
-    records = await balancer.migrations(MIGRATIONS_MAX if filtered else limit)
+    most = MIGRATIONS_MAX if filtered else limit
+    records = await balancer.migrations(most)
     wanted = [
         each
         for each in records
         if (order_param is None or each.order_param == order_param) and not (active and each.step.terminal)
     ]
-    return MigrationList(items=[migration_out(each) for each in wanted[:limit]], limit=limit)
+    complete = len(records) < most and len(wanted) <= limit
+    items = [migration_out(each) for each in wanted[:limit]]
+    return MigrationList(items=items, limit=limit, looked_at=len(records), complete=complete)
 
 
 @router.get(

@@ -25,7 +25,7 @@ Group = Annotated[str, Path(examples=["group-0"])]
 HorizonName = Annotated[str, Path(examples=["short"], description="short or medium")]
 
 
-def _registry_of(request: Request) -> Any:
+async def _registry_of(request: Request) -> Any:
     return request.app.state.models
 
 

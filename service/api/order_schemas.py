@@ -10,6 +10,7 @@ from plb_ray.control.saved_plans import PlanState
 from plb_ray.control.views import Mode
 from plb_ray.domain.plan import PlanStatus, Termination
 from service.api import order_examples
+from service.api.load_schemas import PlannedLoads
 from service.api.schemas import Out, UtcTime, utc
 
 if TYPE_CHECKING:
@@ -99,8 +100,8 @@ class PlanMoment(Out):
     why: str
 
 
-class SavedPlanOut(Out):
-    """A plan that is kept. Its figures are of the moment it was made."""
+class SavedPlanHead(Out):
+    """A plan that is kept, without its loads. Its figures are of the moment it was made."""
 
     plan_id: str
     state: PlanState
@@ -126,10 +127,18 @@ class SavedPlanOut(Out):
     history: list[PlanMoment] = Field(description="all that happened to it, oldest first")
 
 
-class SavedPlanList(Out):
-    """Plans that wait for people or have ended, newest first."""
+class SavedPlanOut(SavedPlanHead):
+    """A plan that is kept. Its figures are of the moment it was made."""
 
-    items: list[SavedPlanOut]
+    loads: PlannedLoads | None = Field(
+        description="what it does to the load of each shard; null in plans of earlier releases"
+    )
+
+
+class SavedPlanList(Out):
+    """Plans that wait for people or have ended, newest first, without their loads."""
+
+    items: list[SavedPlanHead]
     limit: int
     offset: int
 
@@ -155,6 +164,15 @@ def orders_out(view: OrdersView) -> BalancerOrders:
 
 def saved_plan_out(saved: SavedPlan) -> SavedPlanOut:
     """Return a saved plan as the API shows it."""
+    return SavedPlanOut.model_validate({**_fields(saved), "loads": saved.loads})
+
+
+def saved_plan_head(saved: SavedPlan) -> SavedPlanHead:
+    """Return a saved plan as lists show it."""
+    return SavedPlanHead.model_validate(_fields(saved))
+
+
+def _fields(saved: SavedPlan) -> dict[str, Any]:
     plan = saved.plan
     shown = {key: value for key, value in vars(plan).items() if key not in ("status", "moves", "first_sound_s")}
     about: dict[str, Any] = {
@@ -172,7 +190,7 @@ def saved_plan_out(saved: SavedPlan) -> SavedPlanOut:
         "moves": [vars(move) for move in plan.moves],
         "unresolved": list(plan.unresolved),
     }
-    return SavedPlanOut.model_validate({**shown, **about})
+    return {**shown, **about}
 
 
 def _sorted(sets: Any) -> dict[str, list[str]]:

@@ -50,4 +50,4 @@ def plan_out(decision: Decision) -> Plan:
     shown = {**vars(plan), "gap": plan.gap, "moves": moves, "unresolved": list(plan.unresolved)}
     about = {"number": decision.number, "at": decision.at_s, "mode": decision.mode, "tick_s": decision.tick_s}
     found = {"faults": list(decision.faults), "sources": decision.sources, "notes": list(decision.notes)}
-    return Plan.model_validate({**shown, **about, **found, "basis": decision.basis})
+    return Plan.model_validate({**shown, **about, **found, "basis": decision.basis, "loads": decision.loads})

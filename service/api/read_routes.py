@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
 from service.api import examples
 from service.api.deps import ReadsDep
-from service.api.schemas import Allocation, AllocationPage, Forecast, ForecastStep, RatePoint, Status, utc
+from service.api.out import as_json, utc
+from service.api.schemas import Allocation, AllocationPage, Forecast, Status
 
 if TYPE_CHECKING:
     from plb_ray.domain.mapping import Placement
@@ -38,6 +39,7 @@ async def get_status(balancer: ReadsDep) -> Status:
 @router.get(
     "/forecasts/{order_param:path}",
     summary="Forecast of one order param",
+    response_model=Forecast,
     responses=examples.ok(examples.FORECAST, "unknown", "invalid", "busy"),
 )
 async def get_forecast(
@@ -45,28 +47,34 @@ async def get_forecast(
     order_param: OrderParamPath,
     horizon: Annotated[Literal["short", "medium"], Query(description="short: 15 minutes; medium: 24 hours")] = "short",
     history_steps: Annotated[int, Query(ge=0, le=HISTORY_STEPS_MAX, description="observed steps to add")] = 144,
-) -> Forecast:
+) -> Response:
     """Quantiles of the arrival rate over the horizon, and the recent history on the control loop's own step."""
     found, history = await asyncio.gather(
         balancer.forecast(order_param, horizon), balancer.history(order_param, history_steps)
     )
-    return _forecast_out(found, horizon, history if history_steps else ())
+    return as_json(_forecast(found, horizon, history if history_steps else ()))
 
 
-def _forecast_out(found: OrderParamForecast, horizon: str, history: tuple[tuple[float, float], ...]) -> Forecast:
+def _forecast(found: OrderParamForecast, horizon: str, history: tuple[tuple[float, float], ...]) -> dict[str, Any]:
+    """Return it as `Forecast` has it."""
     series = found.forecast
-    return Forecast(
-        order_param=found.order_param,
-        horizon=horizon,
-        source=found.source,
-        step_s=series.step_s,
-        levels=list(series.levels),
-        steps=[
-            ForecastStep(at=utc(series.start_s + row * series.step_s), messages_per_s=values)
+    return {
+        "order_param": found.order_param,
+        "horizon": horizon,
+        "source": found.source,
+        "step_s": series.step_s,
+        "levels": series.levels,
+        "steps": [
+            {"at": utc(series.start_s + row * series.step_s), "messages_per_s": values}
             for row, values in enumerate(series.values.tolist())  # (H, Q)
         ],
-        history=[RatePoint(at=utc(at_s), messages_per_s=rate) for at_s, rate in history],
-    )
+        "history": rate_points(history),
+    }
+
+
+def rate_points(history: tuple[tuple[float, float], ...]) -> list[dict[str, Any]]:
+    """Return what was observed as `RatePoint` has it."""
+    return [{"at": utc(at_s), "messages_per_s": rate} for at_s, rate in history]
 
 
 @router.get(

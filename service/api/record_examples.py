@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from service.api.load_examples import LOADS
+
 _NONE: dict[str, Any] = {"some": [], "count": 0}
 _MOVE = {
     "order_param": "JFK-LAX",
@@ -119,6 +121,7 @@ DECISION = {
     "tick_s": 0.12,
     "thrash": 0.0,
     "inputs": _INPUTS,
+    "loads": LOADS,
     "effects": [EFFECT],
 }
 _ENTRY = {

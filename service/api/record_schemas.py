@@ -9,6 +9,7 @@ from pydantic import Field, model_validator
 from plb_ray.control.views import Admission, Basis, Mode
 from plb_ray.domain.effects import EffectState
 from plb_ray.domain.plan import PlanStatus, Termination
+from service.api.load_schemas import PlannedLoads
 from service.api.schemas import Out, UtcTime
 from service.words import ADMISSION_WORDS
 
@@ -222,6 +223,9 @@ class DecisionDetail(DecisionHead):
     tick_s: float
     thrash: float = Field(0.0, description="share of all moves so far that brought an order param back within hours")
     inputs: DecisionInputs | None = Field(None, description="null in decisions of earlier releases")
+    loads: PlannedLoads | None = Field(
+        None, description="what the plan does to the load of each shard; null in decisions of earlier releases"
+    )
     effects: list[Effect] = Field(description="of the moves that were sent, promised against realised")
 
 

@@ -1,6 +1,7 @@
 """An id for every request, so that an answer, the log and the caller's own log can be brought together. As ASGI middleware.
 
-The caller's `X-Request-Id` is taken over if it is printable and short; otherwise one is made. The answer carries it.
+The caller's `X-Request-Id` is taken over if it is printable and short; otherwise one is made. The answer carries it, once:
+Ray Serve puts the id that it finds into the answer. So `RequestIds` does not, and `OneRequestId` stands before Serve.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class RequestIds:
     Args:
         app: what answers.
         make: gives a new id.
-        echo: whether the header is set here; Ray Serve's proxy, which gives every request an id, sets it itself.
+        echo: whether the header is set here; Ray Serve sets it itself.
     """
 
     def __init__(self, app: ASGIApp, make: Callable[[], str] = new_id, *, echo: bool = True) -> None:
@@ -43,8 +44,7 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = Headers(scope=scope).get(HEADER, "")
-        request_id = given if USABLE.fullmatch(given) else self._make()
+        request_id = _id_of(scope) or self._make()
         scope.setdefault("state", {})["request_id"] = request_id
 
         async def named_send(message: Message) -> None:
@@ -53,3 +53,24 @@ class RequestIds:
             await send(message)
 
         await self._app(scope, receive, named_send)
+
+
+class OneRequestId:
+    """Gives a request exactly one id, the caller's if it is usable, before Ray Serve looks at it."""
+
+    def __init__(self, app: ASGIApp, make: Callable[[], str] = new_id) -> None:
+        self._app = app
+        self._make = make
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            request_id = _id_of(scope) or self._make()
+            others = [(name, value) for name, value in scope["headers"] if name != HEADER.lower().encode()]
+            scope["headers"] = [*others, (HEADER.lower().encode(), request_id.encode())]
+        await self._app(scope, receive, send)
+
+
+def _id_of(scope: Scope) -> str:
+    """Return the caller's id; empty if there is none that is usable."""
+    given = Headers(scope=scope).get(HEADER, "")
+    return given if USABLE.fullmatch(given) else ""

@@ -25,7 +25,7 @@ router = APIRouter(prefix="/v1", tags=["retrain"])
 LOG_TAIL = 20
 
 
-def _retrainings_of(request: Request) -> Retrainings:
+async def _retrainings_of(request: Request) -> Retrainings:
     return cast("Retrainings", request.app.state.retrainings)
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Path, Query, Response
 
 from plb_ray.control.orders_port import PlanAct, PlanQuery, PlanSave
 from plb_ray.control.saved_plans import PlanState
 from service.api import examples
 from service.api.deps import BalancerDep, WhoDep
 from service.api.order_examples import CANCELLED, EXECUTING, SAVED_PLAN, SAVED_PLANS
-from service.api.order_schemas import PlanPut, SavedPlanList, SavedPlanOut, saved_plan_out
+from service.api.order_schemas import PlanPut, SavedPlanList, SavedPlanOut, saved_plan_head, saved_plan_out
 
 router = APIRouter(prefix="/v1/plans", tags=["act"])
 
@@ -27,15 +27,20 @@ async def get_plans(
     limit: Annotated[int, Query(ge=1, le=PAGE_MAX)] = 50,
     offset: Annotated[int, Query(ge=0, le=OFFSET_MAX)] = 0,
 ) -> SavedPlanList:
-    """Those that people have saved, and a tick's that wait for approval: newest first, with all that happened to each."""
+    """Those that people have saved, and a tick's that wait for approval: newest first, with all that happened to each.
+
+    What a plan does to the load of each shard is in GET /v1/plans/{plan_id} alone.
+    """
     found = await balancer.plans(PlanQuery(tuple(state or ()), limit, offset))
-    return SavedPlanList(items=[saved_plan_out(each) for each in found], limit=limit, offset=offset)
+    return SavedPlanList(items=[saved_plan_head(each) for each in found], limit=limit, offset=offset)
 
 
 @router.post("", summary="Save a plan", responses=examples.ok(SAVED_PLAN, "no_plan", "invalid", "busy"))
-async def post_plan(balancer: BalancerDep, who: WhoDep, body: PlanPut) -> SavedPlanOut:
+async def post_plan(balancer: BalancerDep, who: WhoDep, response: Response, body: PlanPut) -> SavedPlanOut:
     """Keeps what a tick would do now, to be looked at and run later. 404: nothing needs to move, so there is no plan."""
-    return saved_plan_out(await balancer.save_plan(PlanSave(who, body.note, body.expires_s)))
+    saved = await balancer.save_plan(PlanSave(who, body.note, body.expires_s))
+    response.headers["Location"] = f"/v1/plans/{saved.plan_id}"
+    return saved_plan_out(saved)
 
 
 @router.get("/{plan_id}", summary="One plan", responses=examples.ok(SAVED_PLAN, "unknown_plan", "invalid", "busy"))

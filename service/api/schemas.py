@@ -13,6 +13,7 @@ from plb_ray.domain.migration import MigrationMode, MigrationStep
 from plb_ray.domain.plan import PlanStatus, Termination
 from service.api import examples
 from service.api.fleet_schemas import Fleet
+from service.api.load_schemas import PlannedLoads
 from service.api.out import KnownTime, Out, UtcTime, utc
 
 __all__ = ["KnownTime", "Out", "UtcTime", "utc"]
@@ -212,6 +213,7 @@ class Plan(Out):
     notes: list[str] = Field(description="why the forecast was not planned on, and what else people should know")
     solve_s: float
     tick_s: float
+    loads: PlannedLoads | None = Field(description="what it does to the load of each shard")
 
 
 class Migration(Out):
@@ -261,6 +263,8 @@ class MigrationList(Out):
 
     items: list[Migration]
     limit: int
+    looked_at: int = Field(description="how many of the most recent migrations were looked at")
+    complete: bool = Field(description="false: older ones, or more of those that were looked at, may fit as well")
 
 
 class MigrationStart(BaseModel):

@@ -146,9 +146,8 @@ def _tagged(answer: Answer) -> Answer:
 
 def _unless_known(answer: Answer, scope: Scope) -> Answer:
     """Return 304 instead of an answer that the caller has already."""
-    tag = answer.headers.get("etag")
     known = b",".join(value for name, value in scope["headers"] if name == b"if-none-match").decode("latin-1")
-    if tag is None or not known:
+    if not known or (tag := answer.headers.get("etag")) is None:
         return answer
     tags = {each.strip().removeprefix("W/") for each in known.split(",")}
     if tag not in tags and "*" not in tags:

@@ -2,17 +2,20 @@
 
 It starts the real `plb serve` on loopback, lets a load generator on the same cores ask it, and stops it again. Missed goals
 are shown and do not fail the run: they depend on the machine, and on what else runs on it (`load_at_start`). What does not
-depend on others is `cpu_ms`: the processor time of all processes of the service for one request.
+depend on others as much is `cpu_ms`: the processor time of all processes of the service for one request, and beside it that
+of the load generator, one process on the same cores.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import json
 import sys
 import tempfile
+import time
 from pathlib import Path
+
+import uvloop
 
 from tests.bench.cases import Goal
 from tests.bench.machine import machine
@@ -39,7 +42,7 @@ def main(arguments=None) -> int:
     asked = _parser().parse_args(arguments)
     about = machine()
     _say("  ".join(f"{name}: {value}" for name, value in about.items()))
-    rows = asyncio.run(_measured(asked.order_params, asked.seconds))
+    rows = uvloop.run(_measured(asked.order_params, asked.seconds))
     _say(table(rows))
     found = verdicts(_Reads, rows)
     _say(goals_text(found))
@@ -77,10 +80,14 @@ async def _reads(service, seconds):
     rows = []
     for name, paths in cases.items():
         for loop, rate in (("open", OPEN_RATE), ("closed", None)):
-            before_s = service.cpu_s()
+            before_s, own_before_s = service.cpu_s(), time.process_time()
             found = await load("127.0.0.1", service.port, paths, connections=CONNECTIONS, seconds=seconds, rate=rate)
-            cpu_ms = (service.cpu_s() - before_s) / len(found.latencies_s) * 1000
-            rows.append(found.row(f"{loop} loop, {name}", CONNECTIONS) | {"cpu_ms": round(cpu_ms, 2)})
+            per_ms = 1000 / len(found.latencies_s)
+            used = {
+                "cpu_ms": round((service.cpu_s() - before_s) * per_ms, 2),
+                "generator_cpu_ms": round((time.process_time() - own_before_s) * per_ms, 2),
+            }
+            rows.append(found.row(f"{loop} loop, {name}", CONNECTIONS) | used)
     return rows
 
 

@@ -8,12 +8,18 @@ so that a service that falls behind cannot hide it.
 from __future__ import annotations
 
 import asyncio
+import itertools
+import re
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
 from plb_ray.clock import monotonic_s
+
+DRAWN = 10_000
+LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 
 
 @dataclass
@@ -47,36 +53,66 @@ async def load(host, port, paths, *, connections, seconds, rate=None, seed=1):
         rate: requests per second of all connections together (open loop); None: closed loop.
         seed: of what is drawn.
     """
-    outcome, began_s = Outcome(), monotonic_s()
     generator = np.random.default_rng(seed)
-    drawn = [[paths[n] for n in generator.integers(len(paths), size=10_000)] for _ in range(connections)]
+    drawn = generator.integers(len(paths), size=(connections, DRAWN))
     gap_s = connections / rate if rate else 0.0
-    starts_s = began_s + generator.uniform(0, gap_s, size=connections)
+    offsets_s = generator.uniform(0, gap_s, size=connections)
+    loop, outcome = asyncio.get_running_loop(), Outcome()
+    opened = [await loop.create_connection(_Answers, host, port) for _ in range(connections)]
+    began_s = monotonic_s()  # all is ready: what the generator takes to get so must not look like the service's
     async with asyncio.TaskGroup() as group:
-        for own, start_s in zip(drawn, starts_s, strict=True):
-            group.create_task(_connection(host, port, own, outcome, float(start_s), began_s + seconds, gap_s))
+        for (transport, answers), own, offset_s in zip(opened, drawn, offsets_s.tolist(), strict=True):
+            ask = partial(_ask, transport, answers, f"{host}:{port}")
+            asked = (paths[own[turn % DRAWN]] for turn in itertools.count())
+            group.create_task(_keep_asking(ask, asked, outcome, began_s + offset_s, began_s + seconds, gap_s))
     outcome.elapsed_s = monotonic_s() - began_s
+    for transport, _ in opened:
+        transport.close()
     return outcome
 
 
-async def _connection(host, port, paths, outcome, due_s, until_s, gap_s):
-    reader, writer = await asyncio.open_connection(host, port, limit=2**24)
-    turn = 0
+async def _keep_asking(ask, paths, outcome, due_s, until_s, gap_s):
     while monotonic_s() < until_s:
         if gap_s:
             await asyncio.sleep(max(0.0, due_s - monotonic_s()))
         asked_s = due_s if gap_s else monotonic_s()
-        path, turn, due_s = paths[turn % len(paths)], turn + 1, due_s + gap_s
-        writer.write(f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
-        outcome.statuses[await _answer(reader)] += 1
+        due_s += gap_s
+        outcome.statuses[await ask(next(paths))] += 1
         outcome.latencies_s.append(monotonic_s() - asked_s)
-    writer.close()
-    await writer.wait_closed()
 
 
-async def _answer(reader):
-    """Read one answer to its end and return its status."""
-    head = (await reader.readuntil(b"\r\n\r\n")).lower()
-    length = next(line for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
-    await reader.readexactly(int(length.partition(b":")[2]))
-    return int(head[9:12])
+async def _ask(transport, answers, host, path):
+    transport.write(f"GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+    return await answers.next()
+
+
+class _Answers(asyncio.Protocol):
+    """The answers of one connection, one after the other; a body is counted and not kept."""
+
+    def __init__(self):
+        self._head = b""
+        self._left: int | None = None  # of the body; None: its length is not known yet
+        self._status: asyncio.Future[int] | None = None
+
+    def next(self):
+        """Return a future of the status of the answer to the request that has just been written."""
+        self._head, self._left = b"", None
+        self._status = asyncio.get_running_loop().create_future()
+        return self._status
+
+    def data_received(self, data):
+        """See asyncio."""
+        if self._left is None:
+            self._head += data
+            head, found, data = self._head.partition(b"\r\n\r\n")
+            if not found:
+                return
+            self._left = int(LENGTH.search(head)[1])
+        self._left -= len(data)
+        if self._left == 0 and not self._status.done():
+            self._status.set_result(int(self._head[9:12]))
+
+    def connection_lost(self, exc):
+        """See asyncio."""
+        if self._status is not None and not self._status.done():
+            self._status.set_exception(exc or ConnectionError("the connection ended before the answer did"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+import numpy as np
 import pytest
 
 from tests.http_bench.load import load
@@ -36,6 +37,21 @@ async def test_closed_loop(slow_server):
     assert row["requests_per_s"] <= 250
     assert min(found.latencies_s) >= 0.02
     assert set(found.statuses) == {200}
+
+
+async def test_getting_ready_does_not_count(slow_server, monkeypatch):
+    """However long connections take to open, the first answers of an open loop are as quick as the service."""
+    opened = asyncio.BaseEventLoop.create_connection
+
+    async def slowly(*args, **more):
+        await asyncio.sleep(0.05)
+        return await opened(*args, **more)
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "create_connection", slowly)
+    found = await load("127.0.0.1", slow_server, ["/a"], connections=20, seconds=0.5, rate=40)
+    assert found.elapsed_s < 1.5
+    assert len(found.latencies_s) >= 20
+    assert np.median(found.latencies_s) < 0.2
 
 
 async def test_open_loop_counts_from_when_a_request_was_due(slow_server):

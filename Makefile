@@ -30,7 +30,7 @@ demo: $(READY)  ## the main job on the packaged sample
 
 e2e: $(READY)  ## the dashboard in a browser against the real service; needs Chromium and npm (a few minutes)
 	npm install --silent --no-audit --no-fund --no-save --prefix artifacts/e2e axe-core@$(AXE)
-	$(BIN)/pytest -n 0 tests/e2e/flows.py tests/e2e/pages.py tests/e2e/speed.py
+	$(BIN)/pytest -n 0 tests/e2e/flows.py tests/e2e/plans.py tests/e2e/pages.py tests/e2e/speed.py
 
 bench: $(READY)  ## the figures of docs/benchmarks.md: plans beside other solvers, the queue's migrations, forecasts (two hours)
 	$(BIN)/python -m tests.bench

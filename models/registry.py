@@ -22,13 +22,14 @@ import re
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from models.durable import publish
 from models.registry_entry import Entry, What, line_of_champions
 from models.registry_ledger import Ledger
 from plb_ray.cluster.file_lock import locked
-from plb_ray.domain.champions import ChampionStanding
+from plb_ray.domain.champions import ChampionStanding, Demotion
 from plb_ray.domain.events import utc_text
 from plb_ray.errors import NoForecastError
 
@@ -279,6 +280,15 @@ class ModelRegistry:
                 demotions.append(demotion)
         reason = max(demotions, key=lambda each: each.at).reason if demotions else ""
         return ChampionStanding(serving, len(demotions), reason, min(learnt_s, default=0.0))
+
+    def demotions(self) -> tuple[Demotion, ...]:
+        """Return the groups whose champion was demoted and that the baseline serves, by group and horizon."""
+        found = ((group, horizon, _demotion(versions)) for group, horizon, versions in self.folders())
+        return tuple(
+            Demotion(group, horizon, event.reason, event.who, datetime.fromisoformat(event.at).timestamp())
+            for group, horizon, event in found
+            if event is not None
+        )
 
     def of(self, group: str, horizon_name: str) -> VersionFolder:
         """Return the versions of one group's forecaster for one horizon. Raises NoForecastError: it has none."""

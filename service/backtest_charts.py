@@ -10,17 +10,16 @@ from models.backtest_coverage import NOMINAL_80, NOMINAL_95
 from models.base import DAY_S, LEVELS
 from models.regret import LEVEL
 from models.traffic_class import CLASSES
+from service.report_frame import INK, chart
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     import numpy as np
 
     from models.backtest import Backtest
     from models.backtest_fans import Fan
     from models.backtest_judge import Judgement
 
-CHAMPION, ACTUAL, IDEAL = "#2563eb", "#111827", "#9ca3af"
+CHAMPION, ACTUAL, IDEAL = "#2563eb", INK, "#8a95a3"
 OVERLOAD, IDLE = "#dc2626", "#93c5fd"
 PALETTE = ("#d97706", "#059669", "#7c3aed", "#db2777", "#0891b2", "#65a30d", "#b45309", "#be123c", "#4f46e5", "#0d9488")
 BANDS = ((0.025, 0.975, "rgba(37,99,235,.14)", "95 %"), (0.1, 0.9, "rgba(37,99,235,.28)", "80 %"))
@@ -32,9 +31,7 @@ def by_step_chart(backtest: Backtest) -> str:
     step_min = backtest.course.grid.step_s / 60
     ends = [step_min * (step + 1) for step in range(backtest.course.horizon.steps)]
     lines = [_line(backtest, each, ends, each.wql_by_step.tolist()) for each in _ranked(backtest)]
-    return _drawn(
-        lines, "by-step", xaxis_title="minutes ahead, end of the step", yaxis_title="WQL", yaxis_rangemode="tozero"
-    )
+    return chart(lines, "by-step", xaxis_title="minutes ahead, end of the step", yaxis_title="WQL", yaxis_rangemode="tozero")
 
 
 def by_class_chart(backtest: Backtest) -> str:
@@ -52,7 +49,7 @@ def by_class_chart(backtest: Backtest) -> str:
         )
         for each in _ranked(backtest)
     ]
-    return _drawn(bars, "by-class", barmode="group", bargap=0.25, yaxis_title="WQL")
+    return chart(bars, "by-class", barmode="group", bargap=0.25, yaxis_title="WQL")
 
 
 def reliability_chart(backtest: Backtest) -> str:
@@ -64,7 +61,7 @@ def reliability_chart(backtest: Backtest) -> str:
         _line(backtest, each, list(LEVELS), each.reliability.tolist(), mode="lines+markers") for each in _ranked(backtest)
     ]
     axes = {"range": [0, 1], "tickformat": ".0%"}
-    return _drawn(
+    return chart(
         [ideal, *lines], "reliability", xaxis={**axes, "title": "level"}, yaxis={**axes, "title": "at or below"}, height=520
     )
 
@@ -84,7 +81,7 @@ def _coverage_of(backtest: Backtest, nominal: float) -> str:
             lines.append(_line(backtest, each, _times(each.coverage.at_s[-len(daily) :]), daily.tolist()))
     band = {"type": "rect", "xref": "paper", "x0": 0, "x1": 1, "y0": nominal - TOLERANCE, "y1": nominal + TOLERANCE}
     shape = {**band, "fillcolor": "rgba(5,150,105,.12)", "line": {"width": 0}}
-    return _drawn(
+    return chart(
         lines,
         f"coverage-{nominal * 100:.0f}",
         shapes=[shape],
@@ -106,7 +103,7 @@ def regret_chart(backtest: Backtest) -> str:
         Bar(name=f"overload x {weight:.0f}", x=names, y=over, marker_color=OVERLOAD),
         Bar(name="idle reserve", x=names, y=idle, marker_color=IDLE),
     ]
-    return _drawn(bars, "regret", barmode="stack", bargap=0.35, yaxis_title="regret per message")
+    return chart(bars, "regret", barmode="stack", bargap=0.35, yaxis_title="regret per message")
 
 
 def fan_chart(fan: Fan, number: int) -> str:
@@ -128,7 +125,7 @@ def fan_chart(fan: Fan, number: int) -> str:
     )
     traces.append(Scatter(x=times, y=fan.actual.tolist(), name="actual", mode="lines", line={"color": ACTUAL, "width": 1.2}))
     title = f"<h3>{escape(fan.order_param)} <small>{fan.traffic_class}</small></h3>"
-    return title + _drawn(traces, f"fan-{number}", height=300, yaxis_title="messages/s", yaxis_rangemode="tozero")
+    return title + chart(traces, f"fan-{number}", height=300, yaxis_title="messages/s", yaxis_rangemode="tozero")
 
 
 def _ranked(backtest: Backtest) -> list[Judgement]:
@@ -155,18 +152,3 @@ def _colours(backtest: Backtest) -> dict[str, str]:
 
 def _times(at_s: np.ndarray) -> list[str]:
     return [datetime.fromtimestamp(each, UTC).strftime("%Y-%m-%d %H:%M") for each in at_s.tolist()]
-
-
-def _drawn(traces: Iterable[Any], name: str, **layout: Any) -> str:
-    from plotly.graph_objects import Figure  # noqa: PLC0415  slow to import
-
-    figure = Figure(list(traces))
-    figure.update_layout(
-        template="plotly_white",
-        margin={"l": 60, "r": 20, "t": 20, "b": 60},
-        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom"},
-        hovermode="x unified",
-        **{"height": 400, **layout},
-    )
-    html: str = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name, config={"displaylogo": False})
-    return html

@@ -9,35 +9,20 @@ from models.regret import LEVEL, shards_for
 from service import backtest_charts as charts
 from service.backtest_report import class_counts, events_words, settings_words, verdict
 from service.backtest_screen import COLUMNS, CROWN, cells
-from service.plan_page import STYLE
+from service.report_frame import heads, table, whole_page
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from models.backtest_judge import Judgement
     from service.backtest_run import Outcome
 
-MORE_STYLE = """
-td.n,th.n{text-align:right;font-variant-numeric:tabular-nums} tr.first{background:#eff6ff;font-weight:600}
-p.how{color:#4b5263;max-width:60rem;margin:.2rem 0 .6rem} h3{font-size:1rem;margin:1.2rem 0 0} small{color:#6b7280}
-"""
-
 
 def page(outcome: Outcome) -> str:
     """Return the page; it holds plotly itself (about 4.5 MB) and asks no network."""
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415  4.5 MB, needed here alone
-
     title = f"Backtest: {outcome.trace_name}, {outcome.backtest.course.horizon.name} horizon"
-    return "".join(
-        (
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
-            f"<style>{STYLE}{MORE_STYLE}</style><script>{get_plotlyjs()}</script></head><body>",
-            f'<h1>{escape(title)}</h1><p class="verdict">{escape(verdict(outcome))}</p>',
-            f'<p class="how">{escape(settings_words(outcome))}</p>',
-            *_sections(outcome),
-            "</body></html>\n",
-        )
-    )
+    settings = f'<p class="how">{escape(settings_words(outcome))}</p>'
+    return whole_page(title, verdict(outcome), (settings, *_sections(outcome)))
 
 
 def _sections(outcome: Outcome) -> Iterable[str]:
@@ -96,17 +81,15 @@ def _section(title: str, how: str, body: str) -> str:
     return f'<h2>{escape(title)}</h2><p class="how">{escape(how)}</p>{body}'
 
 
-def _table(head: Iterable[str], rows: Iterable[tuple[str, list[str]]], first: str = "") -> str:
+def _table(label: str, head: Sequence[str], rows: Iterable[tuple[str, list[str]]], first: str = "") -> str:
     """Return a table whose first column is text and whose others are figures; the row called `first` stands out."""
-    name, *figures = head
-    titles = f"<th>{escape(name)}</th>" + "".join(f'<th class="n">{escape(each)}</th>' for each in figures)
     lines = (
         f"<tr{' class=first' if first and name == first else ''}><td>{escape(name)}</td>"
         + "".join(f'<td class="n">{escape(each)}</td>' for each in row)
         + "</tr>"
         for name, row in rows
     )
-    return f"<table><tr>{titles}</tr>{''.join(lines)}</table>"
+    return table(label, heads(head, first_text=1), lines)
 
 
 def _models(outcome: Outcome) -> str:
@@ -115,7 +98,7 @@ def _models(outcome: Outcome) -> str:
     left_out = "".join(
         f'<p class="stays">{escape(name)} took no part: {escape(why)}</p>' for name, why in outcome.backtest.left_out.items()
     )
-    return _table(("model", *COLUMNS), rows, champion) + left_out
+    return _table("All models", ("model", *COLUMNS), rows, champion) + left_out
 
 
 def _crowned(judged: Judgement, outcome: Outcome) -> str:
@@ -132,7 +115,7 @@ def _coverage(outcome: Outcome) -> str:
         for each in _ranked(outcome)
         if each.coverage is not None
     ]
-    return _table(("model", "worst week of 80 %", "worst week of 95 %"), rows) if rows else ""
+    return _table("Worst weeks", ("model", "worst week of 80 %", "worst week of 95 %"), rows) if rows else ""
 
 
 def _sums(outcome: Outcome) -> str:
@@ -154,7 +137,7 @@ def _sums(outcome: Outcome) -> str:
         )
         for row in sums.rows
     ]
-    return _table(head, rows) + f"<p>Measured correlation of the errors: {sums.correlation:.3f}.</p>"
+    return _table("Sums of quantiles", head, rows) + f"<p>Measured correlation of the errors: {sums.correlation:.3f}.</p>"
 
 
 def _regret(outcome: Outcome) -> str:
@@ -163,7 +146,7 @@ def _regret(outcome: Outcome) -> str:
         (_crowned(each, outcome), [f"{each.regret.regret:.3f}", f"{each.regret.overload:.2%}", f"{each.regret.idle:.1%}"])
         for each in ranked
     ]
-    return _table(("model", "regret", "overload", "idle"), rows)
+    return _table("Decision regret", ("model", "regret", "overload", "idle"), rows)
 
 
 def _events(outcome: Outcome) -> str:
@@ -182,7 +165,7 @@ def _events(outcome: Outcome) -> str:
         for gain in outcome.backtest.events
     ]
     head = ("model", "WQL with", "without", "with, at events", "without, at events", "p")
-    return words + (_table(head, rows) if rows else "<p>No model that learns took part.</p>")
+    return words + (_table("What the events bring", head, rows) if rows else "<p>No model that learns took part.</p>")
 
 
 def _figure(value: float | None) -> str:

@@ -47,6 +47,7 @@ EventsUrl = Annotated[
     str | None,
     typer.Option("--url", envvar="PLB_URL", metavar="URL", help="A running service, in place of a state folder."),
 ]
+NEXT = "`plb events add`, `plb events import FILE` and `plb events holidays` bring some"
 Zone = Annotated[
     str | None,
     typer.Option(metavar="ZONE", help="Time zone of dates and of times without an offset: Europe/Berlin. Default: UTC."),
@@ -75,7 +76,7 @@ def list_events(*, state: State = None, url: EventsUrl = None, as_json: AsJson =
 
     with _calendar(state, url) as calendar:
         found = calendar.read()
-    shown = _table(found) if found.events else Text(f"no events in {calendar.where}")
+    shown = _table(found) if found.events else Text(f"no events in {calendar.where}; {NEXT}")
     show({"items": items_of(found)}, shown, as_json=as_json)
 
 

@@ -175,7 +175,10 @@ def _tell(found: dict[str, Any], lines: Iterable[str], *, as_json: bool) -> None
 def _lines(found: dict[str, Any]) -> Iterator[str]:
     yield found["folder"]
     if not found["steps"]:
-        yield "no steps yet"
+        yield (
+            "no steps yet; a balancer writes one every balancer.step_s while messages arrive, and "
+            "`plb history import FILE` takes in what was measured before (`plb history push FILE` while a balancer runs)"
+        )
         return
     yield f"{found['steps']:,} steps of {found['step_s']} s, from {found['start']} to {found['end']}"
     yield f"{found['order_params']:,} order params; the busiest, in messages/s on average:"

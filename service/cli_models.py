@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import getpass
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from plb_ray.errors import BadInputError, NoForecastError
+from service.cli_access import access_here
 from service.cli_history import Config, State  # noqa: TC001 (typer reads the annotations)
 from service.cli_options import show
 from service.exit_codes import ExitCode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
-    from models.registry import ModelRegistry, VersionFolder
-    from models.registry_entry import Event
+    from service.model_doors import ModelDoor
 
 HELP = """Trained forecasters: their versions, which of them serve, and back to an earlier one.
 
 Each group of order params has versions for each horizon. One of them, the champion, serves; where there is none the baseline
-does (seasonal naive). A balancer that runs takes a change over with its next forecast. docs/models.md tells the whole.
+does (seasonal naive). A balancer that runs takes a change over with its next forecast. The commands look at a state folder,
+or with --url at a running service. docs/models.md tells the whole.
 """
 BASELINE = "the baseline"
 
@@ -32,6 +33,10 @@ group = typer.Typer(help=HELP, no_args_is_help=True)
 Group = Annotated[str, typer.Argument(metavar="GROUP", help="As `plb models list` shows it.")]
 HorizonName = Annotated[str, typer.Argument(metavar="HORIZON", help="short or medium.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+Url = Annotated[
+    str | None,
+    typer.Option("--url", envvar="PLB_URL", metavar="URL", help="A running service, in place of a state folder."),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of words.")]
 
 
@@ -41,7 +46,7 @@ def register(app: typer.Typer) -> None:
 
 
 @group.command("list")
-def list_models(*, config: Config = None, state: State = None, as_json: AsJson = False) -> None:
+def list_models(*, config: Config = None, state: State = None, url: Url = None, as_json: AsJson = False) -> None:
     """List the versions of every group and horizon; the champion is the one that serves.
 
     WQL is the weighted quantile loss on the days that were held out, smaller is better; the baseline's beside it is for the
@@ -49,28 +54,30 @@ def list_models(*, config: Config = None, state: State = None, as_json: AsJson =
     """
     from rich.text import Text  # noqa: PLC0415  keeps --help fast
 
-    registry = _registry(config, state)
-    items = [item for name, horizon, folder in registry.folders() for item in _items(name, horizon, folder)]
-    none_yet = Text(f"no trained versions in {registry.root} yet; a balancer trains some when it has enough history")
-    found = {"folder": str(registry.root), "items": items}
-    show(found, _version_table(items) if items else none_yet, as_json=as_json)
+    with _door(url, config, state) as door:
+        items, troubles = door.versions()
+    for trouble in troubles:
+        typer.echo(f"plb: {trouble}", err=True)
+    none_yet = Text(f"no trained versions in {door.where} yet; a balancer trains some when it has enough history")
+    show({"folder": door.where, "items": items}, _version_table(items) if items else none_yet, as_json=as_json)
 
 
 @group.command("show")
 def show_one(
-    name: Group, horizon: HorizonName, *, config: Config = None, state: State = None, as_json: AsJson = False
+    name: Group,
+    horizon: HorizonName,
+    *,
+    config: Config = None,
+    state: State = None,
+    url: Url = None,
+    as_json: AsJson = False,
 ) -> None:
     """Show the versions of one group and horizon, and all that happened to them."""
-    folder = _registry(config, state).of(name, horizon)
-    items, events = _items(name, horizon, folder), folder.events()
-    found = {
-        "folder": str(folder.folder),
-        "champion": next((item["version"] for item in items if item["champion"]), None),
-        "former_champions": list(folder.former_champions()),
-        "versions": items,
-        "events": [_event_item(event) for event in events],
-    }
-    show(found, _version_table(items), "", _event_table(events), as_json=as_json)
+    with _door(url, config, state) as door:
+        found = door.detail(name, horizon)
+    _say_damage(found)
+    found.pop("error")
+    show(found, _version_table(found["versions"]), "", _event_table(found["events"]), as_json=as_json)
 
 
 @group.command("rollback")
@@ -85,6 +92,7 @@ def rollback(
     yes: Yes = False,
     config: Config = None,
     state: State = None,
+    url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Let an earlier version serve again. The present one stays in the registry.
@@ -93,13 +101,14 @@ def rollback(
 
     Example: plb models rollback group-0 short --to v0003 --reason "too high since Monday"
     """
-    folder = _registry(config, state).of(name, horizon)
-    before = _champion(folder)
-    to = to or _earlier(folder)
-    folder.entry(to)  # one that is not there is refused before anybody is asked
-    _ask(f"{name} {horizon}: let {to} serve in place of {before or BASELINE}?", yes=yes)
-    _changed(folder, lambda: folder.rollback(to, reason, _who()))
-    _tell(name, horizon, before, to, as_json=as_json)
+    with _door(url, config, state) as door:
+        found = door.detail(name, horizon)
+        _say_damage(found)
+        to = to or _earlier(found, name, horizon)
+        _known(found, to, name, horizon)  # one that is not there is refused before anybody is asked
+        _ask(f"{name} {horizon}: let {to} serve in place of {found['champion'] or BASELINE}?", yes=yes)
+        door.serve(name, horizon, to, reason)
+    _tell(name, horizon, found["champion"], to, as_json=as_json)
 
 
 @group.command("demote")
@@ -111,41 +120,47 @@ def demote(
     yes: Yes = False,
     config: Config = None,
     state: State = None,
+    url: Url = None,
     as_json: AsJson = False,
 ) -> None:
     """Let the baseline serve in place of the champion, until a training brings a version that is better than the baseline.
 
     Example: plb models demote hot-0 medium --reason "the tenant has moved away"
     """
-    folder = _registry(config, state).of(name, horizon)
-    before = _champion(folder)
-    _ask(f"{name} {horizon}: let {BASELINE} serve in place of {before or BASELINE}?", yes=yes)
-    _changed(folder, lambda: folder.demote(reason, _who()))
-    _tell(name, horizon, before, None, as_json=as_json)
+    with _door(url, config, state) as door:
+        found = door.detail(name, horizon)
+        _say_damage(found)
+        _ask(f"{name} {horizon}: let {BASELINE} serve in place of {found['champion'] or BASELINE}?", yes=yes)
+        door.serve(name, horizon, None, reason)
+    _tell(name, horizon, found["champion"], None, as_json=as_json)
 
 
-def _registry(config: Path | None, state: Path | None) -> ModelRegistry:
-    from models.registry import ModelRegistry  # noqa: PLC0415  imports numpy
-    from plb_ray.clock import wall_time_s  # noqa: PLC0415  keeps --help fast
-    from plb_ray.settings import load_settings  # noqa: PLC0415  keeps --help fast
+def _door(url: str | None, config: Path | None, state: Path | None) -> AbstractContextManager[ModelDoor]:
+    from service.model_doors import folder_door, service_door  # noqa: PLC0415  keeps --help fast
 
-    return ModelRegistry((state or load_settings(config).state_dir) / "networks", wall_time_s)
+    return folder_door(config, state) if url is None else service_door(url, access_here())
 
 
-def _champion(folder: VersionFolder) -> str | None:
-    """Return the version that serves; None also if the pointer is damaged, which is then said."""
-    try:
-        return folder.champion()
-    except NoForecastError as error:
-        typer.echo(f"plb: {error}", err=True)
-        return None
+def _say_damage(found: dict[str, Any]) -> None:
+    """Say if it cannot be told which version serves: the pointer is damaged."""
+    if found["error"]:
+        typer.echo(f"plb: {found['error']}", err=True)
 
 
-def _earlier(folder: VersionFolder) -> str:
-    former = folder.former_champions()
-    if not former:
-        raise NoForecastError(f"no other version in {folder.folder} was champion before; name one with --to")
-    return former[-1]
+def _earlier(found: dict[str, Any], name: str, horizon: str) -> str:
+    if not found["former_champions"]:
+        raise NoForecastError(f"no other version of {name} {horizon} was champion before; name one with --to")
+    return str(found["former_champions"][-1])
+
+
+def _known(found: dict[str, Any], version: str, name: str, horizon: str) -> None:
+    """Refuse a version that is not there, or that cannot be read."""
+    item = next((each for each in found["versions"] if each["version"] == version), None)
+    if item is None:
+        known = ", ".join(sorted(each["version"] for each in found["versions"]))
+        raise NoForecastError(f"there is no version {version!r} of {name} {horizon}; there are: {known}")
+    if item.get("error"):
+        raise NoForecastError(item["error"])
 
 
 def _ask(question: str, *, yes: bool) -> None:
@@ -159,20 +174,6 @@ def _ask(question: str, *, yes: bool) -> None:
         raise typer.Exit(ExitCode.REFUSED)
 
 
-def _changed(folder: VersionFolder, change: Callable[[], object]) -> None:
-    try:
-        change()
-    except OSError as error:
-        raise BadInputError(f"{folder.folder} cannot be changed: {error}; check who may write there") from error
-
-
-def _who() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # in a container whose user has no name
-        return "somebody"
-
-
 def _tell(name: str, horizon: str, before: str | None, after: str | None, *, as_json: bool) -> None:
     from rich.text import Text  # noqa: PLC0415  keeps --help fast
 
@@ -184,20 +185,6 @@ def _tell(name: str, horizon: str, before: str | None, after: str | None, *, as_
     show(found, Text(words), as_json=as_json)
 
 
-def _items(name: str, horizon: str, folder: VersionFolder) -> list[dict[str, Any]]:
-    """Return the versions, newest first; of one that cannot be read, why."""
-    from service.model_items import version_items  # noqa: PLC0415  imports numpy
-
-    _champion(folder)  # a damaged pointer is said
-    return version_items(name, horizon, folder)
-
-
-def _event_item(event: Event) -> dict[str, Any]:
-    from dataclasses import asdict  # noqa: PLC0415  keeps --help fast
-
-    return asdict(event)
-
-
 def _version_table(items: list[dict[str, Any]]) -> Any:
     from rich.table import Table  # noqa: PLC0415  keeps --help fast
     from rich.text import Text  # noqa: PLC0415  keeps --help fast
@@ -206,7 +193,7 @@ def _version_table(items: list[dict[str, Any]]) -> Any:
     table = Table(*names, box=None, pad_edge=False, header_style="dim")
     for item in items:
         mark = Text("champion" if item["champion"] else "", "green")
-        rest = [Text(item["error"], "red")] if "error" in item else _cells(item)
+        rest = [Text(item["error"], "red")] if item.get("error") else _cells(item)
         table.add_row(Text(item["group"]), item["horizon"], item["version"], mark, *rest)
     return table
 
@@ -217,11 +204,11 @@ def _cells(item: dict[str, Any]) -> Iterator[str]:
     metrics, data = item["metrics"], item["data"]
     yield from (clock(at) for at in (item["made_at"], data["start"], data["learnt_until"]))
     for name, form in (("wql", ".4f"), ("wql_baseline", ".4f"), ("coverage_80", ".1%"), ("coverage_95", ".1%")):
-        yield format(metrics[name], form) if name in metrics else "?"
+        yield "?" if metrics.get(name) is None else format(metrics[name], form)
     yield item["code_version"]
 
 
-def _event_table(events: tuple[Event, ...]) -> Any:
+def _event_table(events: list[dict[str, Any]]) -> Any:
     from rich.table import Table  # noqa: PLC0415  keeps --help fast
     from rich.text import Text  # noqa: PLC0415  keeps --help fast
 
@@ -229,6 +216,6 @@ def _event_table(events: tuple[Event, ...]) -> Any:
 
     table = Table("at", "what", "version", "by", "reason", box=None, pad_edge=False, header_style="dim")
     for event in events:
-        words = (event.what, event.version or "baseline", event.who, event.reason)
-        table.add_row(clock(event.at), *map(Text, words))
+        words = (event["what"], event["version"] or "baseline", event["who"], event["reason"])
+        table.add_row(clock(event["at"]), *map(Text, words))
     return table

@@ -80,11 +80,11 @@ def shard_table(status: dict[str, Any]) -> Table:
 def _shard_cells(shard: dict[str, Any], status: dict[str, Any]) -> list[Text | str]:
     if shard["error"]:
         return [shard["shard_id"], Text("not answering", "red"), "", Text(shard["error"], "red")]
-    headroom = status["headroom"]
+    headroom, measured = status["headroom"], status["history"]["steps"] > 0
     target = shard["bands"].get("cpu_cores", {}).get("target", [])
     return [
         _named(shard),
-        bar(shard["utilisation"].get("cpu_cores", 0.0), headroom),
+        bar(shard["utilisation"].get("cpu_cores", 0.0), headroom) if measured else Text("not measured yet", "dim"),
         bar(max(target), headroom) if target else Text("no forecast", "dim"),
         Text(clock(shard["congestion_at"]), "yellow") if shard["congestion_at"] else Text("none", "dim"),
         f"{shard['arrival_messages_per_s']:,.0f}",

@@ -19,8 +19,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from plb_ray.clock import monotonic_s, wall_time_s
-from plb_ray.errors import BadInputError, PlbError, RetryableError
+from plb_ray.errors import BadInputError, PlbError, PortInUseError, RetryableError
 from plb_ray.settings import Settings, load_settings
+from service.local_http import url_of
 from service.ports import claim_port
 
 if TYPE_CHECKING:
@@ -77,7 +78,7 @@ def examine(config: Path | None, *, quick: bool) -> Iterator[Finding]:
 
 def _examine_settings(settings: Settings) -> Iterator[Finding]:
     yield _finding("state folder", partial(check_state, settings.state_dir))
-    yield _finding("http port", partial(check_port, settings.http.host, settings.http.port, "the HTTP service"))
+    yield _finding("http port", partial(check_http, settings))
     queue = settings.queue
     if queue.kind == "embedded":
         yield _finding("queue port", partial(check_listen, queue.listen))
@@ -205,12 +206,40 @@ def check_port(host: str, port: int, what: str) -> str:
     return f"{host}:{port} is free" if port else f"{host}: a free one will be taken"
 
 
+def check_http(settings: Settings) -> str:
+    """Return that the port of the HTTP service is free, or that plb-ray itself listens there."""
+    host, port = settings.http.host, settings.http.port
+    try:
+        return check_port(host, port, "the HTTP service")
+    except PortInUseError:
+        url = url_of(host, port, tls=settings.http.tls.cert is not None)
+        if not _answers_as_ours(url):
+            raise
+        return f"plb-ray runs there already: {url}"
+
+
+def _answers_as_ours(url: str) -> bool:
+    import httpx  # noqa: PLC0415  slow to import
+
+    try:
+        answer = httpx.get(f"{url}/healthz", timeout=SHARD_TIMEOUT_S, verify=False, trust_env=False)  # noqa: S501  nothing is sent or believed
+        return "x-request-id" in answer.headers and answer.json() == {"status": "ok"}
+    except (httpx.TransportError, ValueError):
+        return False
+
+
 def check_listen(endpoint: str) -> str:
-    """Return that the port of `host:port` is free."""
+    """Return that the port of `host:port` is free, or that a queue service answers there."""
     host, _, port = endpoint.rpartition(":")
     if not host or not port.isdecimal():
         raise BadInputError(f"[queue] listen is {endpoint!r}, not HOST:PORT; for example 127.0.0.1:7070")
-    return check_port(host, int(port), "the queue service")
+    try:
+        return check_port(host, int(port), "the queue service")
+    except PortInUseError as error:
+        try:
+            return f"a queue service runs there already: {asyncio.run(_listed(endpoint))}"
+        except PlbError:
+            raise error from None
 
 
 def check_connection(target: str) -> str:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 from rich.text import Text
 
-from service.cli_render import clock
+from plb_ray.domain.load import RESOURCE_WORDS
+from service.cli_render import bar, clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+LOADS_SHOWN = 16
 STATE_STYLES = {"awaiting": "yellow", "executed": "green", "refused": "red", "expired": "dim", "cancelled": "dim"}
 
 
@@ -65,6 +67,39 @@ def plan_lines(plan: dict[str, Any]) -> Iterator[Text | Table]:
         way = f"{move['source']} → {move['destination']}"
         table.add_row(str(move["wave"]), Text(move["order_param"]), Text(way), Text(move["reason"]))
     yield table
+    yield from load_lines(plan["loads"])
     for event in plan["history"]:
         why = f": {event['why']}" if event["why"] else ""
         yield Text(f"{clock(event['at'])} {event['state']} by {event['who']}{why}", "dim")
+
+
+def load_lines(loads: dict[str, Any] | None) -> Iterator[Text | Table]:
+    """Yield what a plan does to the load of each shard: what it changes, and the fullest; none if nobody wrote it down."""
+    if loads is None:
+        yield Text("made by an earlier release, which did not write down the load of each shard", "dim")
+        return
+    pairs = [(shard["shard_id"], each) for shard in loads["shards"] for each in shard["resources"]]
+    told = [(shard_id, each) for shard_id, each in pairs if each["before"] != each["after"] or _share(each) > 0]
+    told.sort(key=lambda pair: (pair[1]["before"] == pair[1]["after"], -_share(pair[1])))
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for name in ("shard", "resource", "before", "after"):
+        table.add_column(name, no_wrap=True)
+    for name in ("headroom", "capacity"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for shard_id, each in told[:LOADS_SHOWN]:
+        table.add_row(Text(shard_id), *_load_cells(each))
+    yield table
+    if len(told) > LOADS_SHOWN or loads["left_out"]:
+        yield Text("and more that are less full; --json has them as far as they are kept", "dim")
+
+
+def _load_cells(each: dict[str, Any]) -> list[Text | str]:
+    name = RESOURCE_WORDS.get(each["resource"], each["resource"])
+    if each["capacity"] is None:
+        return [name, f"{each['before']:,.4g}", f"{each['after']:,.4g}", "", "no limit"]
+    bars = [bar(each[f"utilisation_{when}"], each["headroom"]) for when in ("before", "after")]
+    return [name, *bars, f"{each['headroom']:.0%}", f"{each['capacity']:,.4g}"]
+
+
+def _share(each: dict[str, Any]) -> float:
+    return max(each["utilisation_before"] or 0.0, each["utilisation_after"] or 0.0)

@@ -45,11 +45,12 @@ TERMINATION_WORDS = {
 
 @dataclass(frozen=True, eq=False)
 class Usage:
-    """What each shard carries: (S, T, R) utilisation, (S,) order params (segments count each).
+    """What each shard carries: (S, T, R) load and utilisation, (S,) order params (segments count each).
 
     A load on no capacity at all is an infinite utilisation; a load on an unlimited one is 0.
     """
 
+    load: NDArray[np.float64]
     utilisation: NDArray[np.float64]
     order_params: NDArray[np.int64]
 
@@ -144,7 +145,7 @@ def usage(problem: PlanProblem, owners: Owners, share: NDArray[np.float64]) -> U
             load[:, step, each] = np.bincount(shard, weights=weights, minlength=shards)
     with np.errstate(divide="ignore", invalid="ignore"):
         utilisation = load / problem.capacity[:, None, :]
-    return Usage(np.where(load > 0, utilisation, 0.0), np.bincount(shard, minlength=shards))
+    return Usage(load, np.where(load > 0, utilisation, 0.0), np.bincount(shard, minlength=shards))
 
 
 def document(outcome: Outcome) -> dict[str, Any]:
@@ -203,6 +204,22 @@ def _shard(outcome: Outcome, shard: int) -> dict[str, Any]:
         "binds_at": problem.words.steps[step],
         "order_params_before": int(outcome.before.order_params[shard]),
         "order_params": int(outcome.after.order_params[shard]),
+        "resources": [_resource(outcome, shard, each) for each in range(len(problem.resources))],
+    }
+
+
+def _resource(outcome: Outcome, shard: int, each: int) -> dict[str, Any]:
+    """Return the load of one shard on one resource, named as the API names it; the highest over steps."""
+    problem, found = outcome.problem, {"before": outcome.before, "after": outcome.after}
+    return {
+        "resource": problem.resources[each],
+        "capacity": _finite(float(problem.capacity[shard, each])),
+        "headroom": float(problem.headroom[shard]),
+        **{name: float(used.load[shard, :, each].max(initial=0.0)) for name, used in found.items()},
+        **{
+            f"utilisation_{name}": _finite(float(used.utilisation[shard, :, each].max(initial=0.0)))
+            for name, used in found.items()
+        },
     }
 
 

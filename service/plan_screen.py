@@ -98,8 +98,10 @@ def _hottest(outcome: Outcome) -> Table:
     """Return the shards with the highest utilisation before or after, hottest before first."""
     problem = outcome.problem
     table = Table(box=None, pad_edge=False, header_style="dim")
-    for name in ("hottest shards", "before", "after", "what binds after"):
+    for name in ("hottest", "before", "after"):
         table.add_column(name, no_wrap=True)
+    table.add_column("binds after", overflow="fold")
+    table.add_column("limit", justify="right", overflow="fold")
     table.add_column("order params", justify="right", no_wrap=True)
     hottest = np.argsort(-np.maximum(outcome.before.peak, outcome.after.peak), kind="stable")[:SHARDS_SHOWN]
     for shard in hottest.tolist():
@@ -110,9 +112,16 @@ def _hottest(outcome: Outcome) -> Table:
             bar(min(outcome.before.peak[shard], 99.99), problem.headroom[shard]),
             bar(min(outcome.after.peak[shard], 99.99), problem.headroom[shard]),
             Text(f"{name}, {problem.words.steps[step]}" if len(problem.words.steps) > 1 else name),
+            _limit(problem, shard, each),
             f"{outcome.before.order_params[shard]:,} → {outcome.after.order_params[shard]:,}",
         )
     return table
+
+
+def _limit(problem: PlanProblem, shard: int, each: int) -> str:
+    """Return up to where a shard may be filled, as a share of its capacity."""
+    capacity = float(problem.capacity[shard, each])
+    return f"{problem.headroom[shard]:.0%} of {_amount(capacity)}" if np.isfinite(capacity) else "none"
 
 
 def _moves(outcome: Outcome) -> Table:

@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from service.plan_page import STYLE
 from service.replay_report import document, words
+from service.report_frame import chart, heads, table, whole_page
 
 if TYPE_CHECKING:
     from service.replay_run import Replay
 
 COLOURS = {
-    "static": "#9ca3af",
-    "static-peak": "#6b7280",
+    "static": "#8a95a3",
+    "static-peak": "#db2777",
     "reactive": "#d97706",
     "predictive": "#2563eb",
     "oracle": "#059669",
@@ -34,35 +34,27 @@ COLUMNS = {
 
 def page(replay: Replay) -> str:
     """Return the page; it holds plotly itself (about 4.5 MB) and asks no network."""
-    from plotly.offline import get_plotlyjs  # noqa: PLC0415  4.5 MB, needed here alone
-
-    title = f"Replay: {replay.field.trace.name}"
-    return "".join(
-        (
-            f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>',
-            f"<style>{STYLE}</style><script>{get_plotlyjs()}</script></head><body><h1>{escape(title)}</h1>",
-            f'<p class="verdict">{escape(" ".join(words(replay)))}</p>',
-            "<h2>Arms</h2>",
-            _arms(replay),
-            "<h2>Excess against migrations</h2><p>Each dot is a run at one headroom; down and to the left is better.</p>",
-            _frontier(replay),
-            "<h2>Messages waiting</h2>",
-            _course(replay),
-            "</body></html>\n",
-        )
+    parts = (
+        "<h2>Arms</h2>",
+        _arms(replay),
+        "<h2>Excess against migrations</h2>",
+        '<p class="how">Each dot is a run at one headroom; down and to the left is better.</p>',
+        _frontier(replay),
+        "<h2>Messages waiting</h2>",
+        _course(replay),
     )
+    return whole_page(f"Replay: {replay.field.trace.name}", " ".join(words(replay)), parts)
 
 
 def _arms(replay: Replay) -> str:
-    head = "".join(f"<th>{escape(name)}</th>" for name in ("arm", *COLUMNS.values(), "delay p50 / p99 / p99.9 (s)"))
-    rows = "".join(_row(arm, figures) for arm, figures in document(replay)["arms"].items())
-    return f"<table><tr>{head}</tr>{rows}</table>"
+    head = heads(("arm", *COLUMNS.values(), "delay p50 / p99 / p99.9 (s)"), first_text=1)
+    return table("Arms", head, (_row(arm, figures) for arm, figures in document(replay)["arms"].items()))
 
 
 def _row(arm: str, figures: dict[str, Any]) -> str:
     delays = " / ".join(f"{value:,.2f}" for value in figures["delay_s"].values())
     cells = "".join(f'<td class="n">{_number(figures[key])}</td>' if key in figures else "<td></td>" for key in COLUMNS)
-    return f'<tr><td>{escape(arm)}</td>{cells}<td class="n">{delays}</td></tr>'
+    return f'<tr><td class="name">{escape(arm)}</td>{cells}<td class="n">{delays}</td></tr>'
 
 
 def _number(value: float) -> str:
@@ -85,7 +77,7 @@ def _frontier(replay: Replay) -> str:
                 line={"color": COLOURS[arm]},
             )
         )
-    return _drawn(lines, "frontier", xaxis_title="migrations", yaxis_title="messages over capacity")
+    return chart(lines, "frontier", xaxis_title="migrations", yaxis_title="messages over capacity", hovermode="closest")
 
 
 def _course(replay: Replay) -> str:
@@ -95,16 +87,7 @@ def _course(replay: Replay) -> str:
     start_s = trace.start_s + replay.field.first_bin * trace.step_s
     times = [datetime.fromtimestamp(start_s + number * trace.step_s, UTC) for number in range(replay.field.bins)]
     lines = [
-        Scatter(name=arm, x=times, y=runs[0].result.waiting.tolist(), line={"color": COLOURS[arm], "width": 1})
+        Scatter(name=arm, x=times, y=runs[0].result.waiting.tolist(), line={"color": COLOURS[arm], "width": 1.6})
         for arm, runs in replay.runs.items()
     ]
-    return _drawn(lines, "course", yaxis_title="messages waiting at the end of the bin")
-
-
-def _drawn(lines: list[Any], name: str, **layout: Any) -> str:
-    from plotly.graph_objects import Figure  # noqa: PLC0415  slow to import
-
-    figure = Figure(lines)
-    figure.update_layout(template="plotly_white", height=420, margin={"t": 20}, **layout)
-    made: str = figure.to_html(full_html=False, include_plotlyjs=False, div_id=name)
-    return made
+    return chart(lines, "course", yaxis_title="messages waiting at the end of the bin")

@@ -45,16 +45,15 @@ from plb_ray.simulation.scaled_queue import ScaledQueue
 from plb_ray.tracing import tracing_process
 from service.elastic import advising, elastic, provider_of
 from service.logs import log_to
-from service.notify import TellingKeeper, watched
+from service.notify import watched
 from service.notify_send import Sender, targets_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
     from plb_ray.clock import Clock
     from plb_ray.control.ports import ForecasterPool, Queue
-    from plb_ray.domain.notices import Notice
     from plb_ray.domain.samples import PushOutcome, SampleBatch
     from plb_ray.journal.journal import Journal
     from plb_ray.queues.embedded_provider import EmbeddedProvider
@@ -146,13 +145,14 @@ async def build_balancer(spec: BalancerSpec) -> Runtime:
         events = CalendarStore(settings.state_dir)
         notices = Sender(settings.notify)
         held.push_async_callback(notices.close)
-        feedback = forecast_feedback(settings, notices.post, scribe)
+        registry = ModelRegistry(settings.state_dir / "networks", wall_time_s)
+        feedback = Feedback(store=OutcomeStore(settings.state_dir / "outcomes"), keeper=NotingKeeper(registry, scribe))
         held.push_async_callback(feedback.close)
         counts = LoopMeter(settings.metrics.top_order_params, notices.counts)
         costs = CostKeeper(settings.state_dir / "costs.npz")
         held.push_async_callback(costs.close)
         kept = (history, journal.decisions, clock, events, meter, feedback, counts, journal.effects, scribe, costs)
-        ordered = (journal.orders, journal.plans, ModelRegistry(settings.state_dir / "networks", wall_time_s))
+        ordered = (journal.orders, journal.plans, registry)
         parts = Parts(queue, pool, CompositePlanner(), PlanVerifier(), *kept, *ordered)
         surroundings = Surroundings(
             queue_endpoint=endpoint,
@@ -171,7 +171,7 @@ async def build_balancer(spec: BalancerSpec) -> Runtime:
         else:
             loop.follow_fleet(advising(settings, loop))
         if targets_of(settings.notify):
-            await held.enter_async_context(watched(loop, settings.notify, notices.post))
+            await held.enter_async_context(watched(loop, registry.demotions, settings.notify, notices.post))
         return Runtime(loop, held.pop_all())
 
 
@@ -212,13 +212,6 @@ def open_history(settings: Settings) -> HistoryStore:
     """
     limits = HistoryLimits(keep_s=settings.history.keep_days * DAY_S)
     return HistoryStore.open(settings.state_dir / "history", settings.balancer.step_s, limits)
-
-
-def forecast_feedback(settings: Settings, post: Callable[[Notice], None], scribe: Scribe) -> Feedback:
-    """Return what compares forecasts with what comes, and demotes the champions in the state folder's registry."""
-    registry = NotingKeeper(ModelRegistry(settings.state_dir / "networks", wall_time_s), scribe)
-    keeper = TellingKeeper(registry, post)
-    return Feedback(store=OutcomeStore(settings.state_dir / "outcomes"), keeper=keeper)
 
 
 class _SamplesDoor:

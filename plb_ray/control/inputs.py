@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -160,9 +160,7 @@ def _shards(course: Course, touched: set[str]) -> ShardInputs:
     ids = [shard.shard_id for shard in course.situation.shards]
     worst = course.shares.max(axis=2, initial=0.0)  # (S, T)
     peaks = worst.max(axis=1, initial=0.0)
-    order = np.argsort(-peaks, kind="stable")
-    kept = np.array([place < SHARDS_MOST or ids[row] in touched for place, row in enumerate(order.tolist())], dtype=np.bool_)
-    rows, left_out = order[kept], order[~kept]
+    rows, left_out = fullest(peaks, ids, touched)
     return ShardInputs(
         shard_ids=tuple(ids[row] for row in rows.tolist()),
         now=_rounded(worst[rows, 0]),
@@ -171,6 +169,16 @@ def _shards(course: Course, touched: set[str]) -> ShardInputs:
         left_out=len(left_out),
         left_out_peak=round(float(peaks[left_out].max(initial=0.0)), DIGITS),
     )
+
+
+def fullest(
+    peaks: NDArray[np.float64], shard_ids: Sequence[str], touched: Collection[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows of shards that are kept, the fullest by `peaks` (S,) first, and of those that are left out."""
+    order = np.argsort(-peaks, kind="stable")
+    kept = [place < SHARDS_MOST or shard_ids[row] in touched for place, row in enumerate(order.tolist())]
+    chosen = np.array(kept, dtype=np.bool_)
+    return order[chosen], order[~chosen]
 
 
 def _rounded(values: NDArray[np.float64]) -> tuple[float, ...]:

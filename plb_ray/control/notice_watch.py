@@ -17,10 +17,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from plb_ray.control.views import BalancerStatus, Decision, ShardView
+    from plb_ray.domain.champions import Demotion
     from plb_ray.domain.migration import MigrationRecord
 
-FAILURES_AT_ONCE = 5
-"""Of more migrations that fail between two looks the number is told, and these few by name."""
+NAMED_AT_ONCE = 5
+"""Of more migrations that fail between two looks, or groups that are demoted, the number is told, and these few by name."""
 
 ON_DEMAND = "cancelled"
 """What the error of a migration says that a person has rolled back."""
@@ -36,12 +37,14 @@ class Picture:
         now_s: wall time.
         status, decision: the newest; no decision before the first one.
         migrations: recent ones, newest first.
+        demotions: those after which the baseline serves now.
     """
 
     now_s: float
     status: BalancerStatus
     decision: Decision | None
     migrations: tuple[MigrationRecord, ...] = ()
+    demotions: tuple[Demotion, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -49,16 +52,18 @@ class Watch:
     """What is remembered between two looks.
 
     Attributes:
-        since_s: wall time of the first look; what failed before it is not told.
+        since_s: wall time of the first look; what failed, or was demoted, before it is not told.
         holding: states that held at the last look, and whether that was told.
         told_s: wall time at which each was last told.
         failed: migrations whose failure is known.
+        demoted: demotions that are known.
     """
 
     since_s: float
     holding: dict[Key, bool] = field(default_factory=dict)
     told_s: dict[Key, float] = field(default_factory=dict)
     failed: frozenset[str] = frozenset()
+    demoted: frozenset[Demotion] = frozenset()
 
 
 def look(watch: Watch, picture: Picture, min_interval_s: float) -> tuple[Watch, tuple[Notice, ...]]:
@@ -67,6 +72,7 @@ def look(watch: Watch, picture: Picture, min_interval_s: float) -> tuple[Watch, 
     failed = _failed(watch, picture)
     found = [notice for key, notice in states.items() if not watch.holding.get(key)]
     found += _failures(failed, picture)
+    found += _demoted(watch, picture)
     due = [
         notice
         for notice in found
@@ -80,6 +86,7 @@ def look(watch: Watch, picture: Picture, min_interval_s: float) -> tuple[Watch, 
         holding={key: watch.holding.get(key, False) or key in now_told for key in states},
         told_s={**recent, **dict.fromkeys(now_told, picture.now_s)},
         failed=known | {record.migration_id for record in failed},
+        demoted=frozenset(picture.demotions),
     )
     return after, tuple(due)
 
@@ -129,8 +136,8 @@ def _failed(watch: Watch, picture: Picture) -> list[MigrationRecord]:
 
 
 def _failures(failed: list[MigrationRecord], picture: Picture) -> Iterator[Notice]:
-    if len(failed) > FAILURES_AT_ONCE:
-        named = ", ".join(record.migration_id for record in failed[:FAILURES_AT_ONCE])
+    if len(failed) > NAMED_AT_ONCE:
+        named = ", ".join(record.migration_id for record in failed[:NAMED_AT_ONCE])
         text = f"{len(failed)} migrations were rolled back, among them {named}; the last one: {failed[0].error}"
         facts: dict[str, Fact] = {"count": len(failed)}
         yield Notice(NoticeKind.MIGRATION_FAILED, "many", text, picture.now_s, facts)
@@ -140,3 +147,19 @@ def _failures(failed: list[MigrationRecord], picture: Picture) -> Iterator[Notic
         text = f"migration {record.migration_id} of {way} was rolled back: {record.error}"
         known: dict[str, Fact] = {"migration": record.migration_id, "order_param": record.order_param}
         yield Notice(NoticeKind.MIGRATION_FAILED, record.order_param, text, record.finished_s or picture.now_s, known)
+
+
+def _demoted(watch: Watch, picture: Picture) -> Iterator[Notice]:
+    """Yield a notice for each demotion that is new; those of one horizon for one reason are one notice."""
+    new = [each for each in picture.demotions if each not in watch.demoted and each.at_s >= int(watch.since_s)]
+    by_cause: dict[tuple[str, str, str], list[Demotion]] = {}
+    for each in new:
+        by_cause.setdefault((each.horizon, each.who, each.reason), []).append(each)
+    for (horizon, who, reason), together in by_cause.items():
+        groups = ", ".join(each.group for each in together[:NAMED_AT_ONCE])
+        more = f" and {len(together) - NAMED_AT_ONCE} more" if len(together) > NAMED_AT_ONCE else ""
+        by = f" by {who}" if who else ""
+        text = f"the {horizon} champion of {groups}{more} is demoted{by}, the baseline serves: {reason}"
+        subject = f"{together[0].group} {horizon}" if len(together) == 1 else horizon
+        facts: dict[str, Fact] = {"horizon": horizon, "group": together[0].group, "groups": len(together), "who": who}
+        yield Notice(NoticeKind.MODEL_DEMOTED, subject, text, max(each.at_s for each in together), facts)

@@ -88,7 +88,7 @@ class PlanDesk:
         if len(self._open) >= OPEN_MOST:
             raise PlanConflictError(f"{len(self._open)} plans have not ended yet, the most that are kept; cancel some first")
         until_s = begins.at_s + expires_s
-        saved = SavedPlan("", decision.plan, decision.mode, decision.number, until_s, note, (begins,))
+        saved = SavedPlan("", decision.plan, decision.mode, decision.number, until_s, note, (begins,), decision.loads)
         number = await self._store.add(begins.state.value, begins.at_s, plan_document(saved))
         saved = replace(saved, plan_id=_id_of(number))
         self._open[saved.plan_id] = saved

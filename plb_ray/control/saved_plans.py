@@ -14,12 +14,15 @@ from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
+from plb_ray.control.shard_loads import loads_of
 from plb_ray.control.views import Mode
 from plb_ray.domain.plan import Move, Plan, PlanStatus, Termination
 from plb_ray.errors import PlanConflictError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from plb_ray.control.shard_loads import ShardLoads
 
 
 class PlanState(StrEnum):
@@ -77,6 +80,7 @@ class SavedPlan:
         expires_s: when it is over if it was not carried out by then, in the loop's clock.
         note: for people.
         history: all that happened to it, oldest first, at least one.
+        loads: what it does to the load of each shard; None in plans of earlier releases.
     """
 
     plan_id: str
@@ -86,6 +90,7 @@ class SavedPlan:
     expires_s: float
     note: str
     history: tuple[PlanEvent, ...]
+    loads: ShardLoads | None = None
 
     @property
     def state(self) -> PlanState:
@@ -137,5 +142,6 @@ def plan_of(plan_id: str, document: Mapping[str, Any]) -> SavedPlan:
         "unresolved": tuple(plan["unresolved"]),
     }
     events = tuple(PlanEvent(**{**event, "state": PlanState(event["state"])}) for event in document["history"])
-    fields = {**document, "plan": Plan(**plan), "mode": Mode(document["mode"]), "history": events}
+    loads = loads_of(document["loads"]) if document.get("loads") else None
+    fields = {**document, "plan": Plan(**plan), "mode": Mode(document["mode"]), "history": events, "loads": loads}
     return SavedPlan(plan_id=plan_id, **fields)

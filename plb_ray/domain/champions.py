@@ -25,3 +25,19 @@ class ChampionStanding:
     def lost(self) -> bool:
         """Whether there were champions and none serves any more."""
         return self.demoted > 0 and self.serving == 0
+
+
+@dataclass(frozen=True)
+class Demotion:
+    """A group of order params that the baseline serves, since its champion was demoted and nobody was promoted after it.
+
+    Attributes:
+        who: demoted it, as the registry's audit has it; may be empty.
+        at_s: when, wall time in whole seconds.
+    """
+
+    group: str
+    horizon: str
+    reason: str
+    who: str
+    at_s: float

@@ -44,10 +44,11 @@ export function fill(node, ...children) {
 }
 
 // A table in a frame that scrolls by itself, so that a phone's page never does so sideways.
-// columns: [{ label, cell: (item) => node or text, number, nowrap, text, head }]; `text` is long, and `head` marks the column that names the row.
+// columns: [{ label, cell: (item) => node or text, number, nowrap, text, ids, bar, head }]; `text` is long, `bar` is a drawing, and
+// `head` marks the column that names the row.
 export function table(label, columns, items, none = "Nothing yet.") {
   if (!items.length) return empty(none);
-  const kind = (column) => (column.number ? "number" : column.nowrap ? "nowrap" : column.text ? "text" : null);
+  const kind = (column) => (["number", "nowrap", "text", "ids", "bar"].find((each) => column[each]) ?? null);
   const heads = columns.map((column) => element("th", { scope: "col", class: kind(column) }, column.label));
   const rows = items.map((item) => element("tr", {}, columns.map((column) => element(
     column.head ? "th" : "td", { class: kind(column), scope: column.head ? "row" : null }, column.cell(item)))));

@@ -9,7 +9,7 @@ export const UNKNOWN = "–";
 const known = (write) => (value) => (value === null || value === undefined ? UNKNOWN : write(value));
 
 export const count = known((value) => (value >= 100_000 ? LARGE : COUNT).format(value));
-export const rate = known((value) => (value >= 10_000 ? LARGE : value >= 1000 ? COUNT : RATE).format(value));
+export const rate = known((value) => (value > 0 && value < 0.001 ? "<0.001" : (value >= 10_000 ? LARGE : value >= 1000 ? COUNT : RATE).format(value)));
 export const percent = known((share) => `${Math.round(share * 100)} %`);
 export const finePercent = known((share) => `${(share * 100).toFixed(1)} %`);
 export const fixed = (value, digits = 2) => known((number) => number.toFixed(digits))(value);
@@ -34,6 +34,8 @@ export const momentTime = known((iso) => `${iso.slice(0, 10)} ${iso.slice(11, 19
 export const clockTime = known((iso) => iso.slice(11, 19));
 export const minuteTime = known((iso) => iso.slice(11, 16));
 const RESOURCES = { cpu_cores: "CPU", memory_bytes: "memory", io_bytes_per_s: "I/O" };
+const AMOUNTS = { cpu_cores: (value) => `${rate(value)} ${value === 1 ? "core" : "cores"}`, memory_bytes: bytes, io_bytes_per_s: (value) => `${bytes(value)}/s` };
+export const amount = (resource, value) => known(AMOUNTS[resource] ?? rate)(value);
 export const resourceName = (code) => RESOURCES[code] ?? words(code);
 export const words = (code) => String(code).replaceAll("_", " ");
 export const plural = (number, one, many = `${one}s`) => `${count(number)} ${number === 1 ? one : many}`;

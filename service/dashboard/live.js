@@ -81,6 +81,15 @@ export function select(name, choices, more = {}) {
   return element("select", { name, ...more }, options);
 }
 
+// A choice of few: [fieldset, function that tells the chosen value]; `act` is called with a newly chosen one.
+export function switchOf(legend, name, choices, chosen, act) {
+  const made = element("fieldset", { class: "switch" }, element("legend", { class: "unseen" }, legend), choices.map(([value, text]) =>
+    element("label", {}, element("input", { type: "radio", name, value, checked: value === chosen }), element("span", {}, text))));
+  const value = () => made.querySelector(":checked").value;
+  made.addEventListener("change", () => act(value()));
+  return [made, value];
+}
+
 // A form that sends: `act` gets its values and returns what to say. The button waits meanwhile; a failure stands below.
 export function form(label, fieldNodes, verb, act) {
   const answer = element("p", { class: "answer", role: "status" });

@@ -13,7 +13,7 @@ const COLUMNS = [
   { label: "When, UTC", nowrap: true, head: true, cell: (each) => momentTime(each.at) },
   { label: "Who", cell: (each) => (each.role ? `${each.who} (${each.role})` : each.who) },
   { label: "What", nowrap: true, cell: (each) => element("span", { class: "mono" }, each.action) },
-  { label: "Of", cell: (each) => each.target },
+  { label: "Of", ids: true, cell: (each) => each.target },
   { label: "Outcome", cell: (each) => each.outcome },
   { label: "Detail", text: true, cell: (each) => each.detail },
 ];

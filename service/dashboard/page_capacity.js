@@ -53,7 +53,7 @@ function questionForm(answer) {
     field("Accepted risk", input("alpha", { type: "number", min: 0.001, max: 0.5, step: "any", value: "0.05", required: true }), RISK_HINT),
     field("Usable share of a shard", input("headroom", { type: "number", min: 0.05, max: 1, step: "any", value: "0.9", required: true })),
     field("Zones", input("zones", { type: "number", min: 1, max: 100, value: "1", required: true }), "with more than 1, any one may be lost"),
-    field("Most shards for one order param", input("segments", { type: "number", min: 1, value: "1", required: true })),
+    field("Shards at most", input("segments", { type: "number", min: 1, value: "1", required: true }), "for one order param; 1: none is split"),
   ];
   basics[0].querySelector("select").value = "day";
   const made = form("Capacity question", [...basics, ...Object.values(groups).map((group) => group.node)], "Work it out", async (values) => {

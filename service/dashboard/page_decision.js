@@ -6,6 +6,7 @@ import { element, empty, fill, panel, pill, table, terms } from "./dom.js";
 import { count, dateTime, duration, minuteTime, percent, plural, words } from "./format.js";
 import { effectsTable } from "./effects.js";
 import { part } from "./live.js";
+import { loadsView } from "./loads.js";
 import { PLAN_TONES, changeCards, moveRow, planMeasures, planNotes } from "./plans.js";
 
 const REFRESH_MS = 10_000;
@@ -34,8 +35,8 @@ function shardsTable(shards) {
   ], shards);
 }
 
-// The load that a decision saw, shard by shard: [chart, function that draws it]. Also what a plan is to change.
-export function seenLoad(inputs) {
+// The load that a decision saw, shard by shard: [chart, function that draws it].
+function seenLoad(inputs) {
   const shards = inputs.shards.slice(0, BARS_MOST);
   const worst = inputs.shards[0];
   const label = worst ? `Load of the ${plural(shards.length, "fullest shard")} before the decision; ${worst.shard_id} at ${percent(worst.now)}, up to ${percent(worst.peak)} planned with` : "No shards";
@@ -45,7 +46,7 @@ export function seenLoad(inputs) {
   return [chart, () => drawBars(chart, names, bars, inputs.headroom)];
 }
 
-export const loadLegend = () => element("ul", { class: "legend", "aria-label": "Legend of the chart" },
+const loadLegend = () => element("ul", { class: "legend", "aria-label": "Legend of the chart" },
   [["before", "measured"], ["after", "highest planned with"], ["headroom", "headroom"], ["capacity", "capacity"]].map(([kind, text]) =>
     element("li", {}, element("i", { class: `key key-${kind}` }), text)));
 
@@ -69,14 +70,16 @@ const movedRow = (move) => moveRow({ ...move, reason: `${move.reason}${move.admi
 
 export function open(page) {
   const [number] = page.args;
+  const [loads, showLoads] = loadsView();
   const [whatPanel, what, aside] = panel("Decided");
   const [effectPanel, effects] = panel("Promised, and what came of it");
   const [fromPanel, from] = panel("Made from");
   page.root.append(page.heading(`Decision of tick ${number}`), whatPanel, effectPanel, fromPanel);
   part(page.signal, what, REFRESH_MS, () => ask(`decisions/${encodeURIComponent(number)}`), (decision) => {
     fill(aside, pill(words(decision.status), PLAN_TONES[decision.status]), ` ${dateTime(decision.at)}, mode ${words(decision.mode)}, made on the ${words(decision.basis)}`);
+    showLoads(decision.loads);
     fill(what, planMeasures(decision), ...planNotes(decision),
-      decision.moves.length ? [changeCards(decision.moves), element("ul", { class: "rows" }, decision.moves.map(movedRow))] : empty("Nothing had to move."));
+      loads, decision.moves.length ? [changeCards(decision.moves, decision.loads), element("ul", { class: "rows" }, decision.moves.map(movedRow))] : empty("Nothing had to move."));
     fill(effects, effectsTable(decision.effects, "No move was sent."));
     const [nodes, draw] = inputsOf(decision.inputs);
     fill(from, nodes);

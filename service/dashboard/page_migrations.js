@@ -2,7 +2,7 @@
 
 import { ask } from "./api.js";
 import { element, empty, fill, panel } from "./dom.js";
-import { plural } from "./format.js";
+import { count, plural } from "./format.js";
 import { field, input, part } from "./live.js";
 import { migrationRow } from "./migrations.js";
 
@@ -20,11 +20,12 @@ export function open(page) {
   page.root.append(page.heading("Migrations", filters), box);
 
   const asked = () => ({ limit: MOST, order_param: name.value, active: active.checked ? "true" : undefined });
-  const refresh = part(page.signal, body, LIST_MS, async () => (await ask("migrations", asked())).items, (items) => {
+  const refresh = part(page.signal, body, LIST_MS, () => ask("migrations", asked()), ({ items, looked_at: lookedAt, complete }) => {
     const running = items.filter((each) => !each.finished);
-    aside.textContent = `${plural(items.length, "migration")} shown, ${running.length} running; wall time in UTC`;
+    const filtered = name.value || active.checked;
+    const older = complete ? "" : filtered ? ` of the last ${count(lookedAt)}` : ", there are older ones";
+    aside.textContent = `${plural(items.length, "migration")} shown${older}, ${running.length} running; wall time in UTC`;
     if (!items.length) {
-      const filtered = name.value || active.checked;
       return fill(body, empty(filtered ? "None fits." : "None yet. A migration appears here as soon as a planned move is admitted."));
     }
     fill(list, [...running, ...items.filter((each) => each.finished)].map(migrationRow));

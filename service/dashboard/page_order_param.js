@@ -5,7 +5,7 @@ import { drawForecast, drawOutcomes } from "./charts.js";
 import { element, empty, fill, link, panel, table, terms, whenChanged } from "./dom.js";
 import { bytes, count, dateTime, duration, finePercent, fits, plural, rate, words } from "./format.js";
 import { effectsTable } from "./effects.js";
-import { action, answerLine, field, form, part, select } from "./live.js";
+import { action, answerLine, field, form, part, select, switchOf } from "./live.js";
 import { migrationRow } from "./migrations.js";
 import { shardChain } from "./page_order_params.js";
 
@@ -14,14 +14,6 @@ const OUTCOME_STEPS = 288;
 const SLOW_MS = 30_000;
 const LIST = 20;
 const REFRESH_MS = 5000;
-
-// A choice of few: [fieldset, function that tells the chosen value]. The first one is chosen.
-function switchOf(legend, name, choices, act) {
-  const made = element("fieldset", { class: "switch" }, element("legend", { class: "unseen" }, legend), choices.map(([value, text], row) =>
-    element("label", {}, element("input", { type: "radio", name, value, checked: row === 0 }), element("span", {}, text))));
-  made.addEventListener("change", act);
-  return [made, () => made.querySelector(":checked").value];
-}
 
 const HORIZONS = [["short", "15 minutes"], ["medium", "24 hours"]];
 
@@ -39,7 +31,7 @@ function forecastPart(page, name) {
   const [box, body, aside] = panel("Forecast");
   const chart = element("div", { class: "chart tall", role: "img", id: "detail-chart" });
   const about = element("p", { class: "aside", id: "detail-note" });
-  const [choice, horizon] = switchOf("Horizon", "horizon", HORIZONS, () => refresh());
+  const [choice, horizon] = switchOf("Horizon", "horizon", HORIZONS, "short", () => refresh());
   aside.append(legend([["load", "observed"], ["band", "forecast: median and bands"], ["event", "event"]]));
   const holder = element("div", {});
   body.append(choice, holder);
@@ -55,9 +47,9 @@ function forecastPart(page, name) {
   }, ({ forecast, events }) => {
     if (!chart.isConnected) fill(holder, chart, about);
     chart.setAttribute("aria-label", inWords(name, forecast));
-    const levels = forecast.levels.map((level) => `p${+(level * 100).toFixed(1)}`).join(", ");
+    const [lowest, highest] = [forecast.levels[0], forecast.levels.at(-1)].map((level) => `p${+(level * 100).toFixed(1)}`);
     const known = events.length ? ` Events: ${events.map((event) => event.name || event.event_id).join(", ")}.` : "";
-    about.textContent = `Forecast by ${words(forecast.source)}; bands from ${levels}.${known}`;
+    about.textContent = `Forecast by ${words(forecast.source)}; bands from ${lowest} to ${highest}.${known}`;
     return drawForecast(chart, forecast, events);
   });
   return box;
@@ -69,8 +61,8 @@ function outcomesPart(page, name) {
   const chart = element("div", { class: "chart tall", role: "img" });
   const holder = element("div", {});
   const figures = element("div", {});
-  const [horizonChoice, horizon] = switchOf("Horizon", "outcome-horizon", HORIZONS, () => refresh());
-  const [distanceChoice, distance] = switchOf("Foreseen", "distance", [["next", "one step ahead"], ["last", "at its end"]], () => refresh());
+  const [horizonChoice, horizon] = switchOf("Horizon", "outcome-horizon", HORIZONS, "short", () => refresh());
+  const [distanceChoice, distance] = switchOf("Foreseen", "distance", [["next", "one step ahead"], ["last", "at its end"]], "next", () => refresh());
   aside.append(legend([["load", "came"], ["band", "had been foreseen: median and bands"]]));
   body.append(element("div", { class: "actions" }, horizonChoice, distanceChoice), holder);
   const fetcher = () => ask(`forecast-outcomes/${enc(name)}`, { horizon: horizon(), distance: distance(), steps: OUTCOME_STEPS });
@@ -78,6 +70,7 @@ function outcomesPart(page, name) {
     if (!found.items.length) return fill(holder, empty("Nothing to compare yet: what is foreseen has to come first."));
     fill(figures, terms(["80 % band held", finePercent(found.coverage_80)], ["95 % band held", finePercent(found.coverage_95)],
       ["compared", plural(found.items.length, "step")], ["foreseen", `${duration(found.items[0].ahead_s)} ahead`]));
+    if (found.items.length < 2) return fill(holder, figures, empty("A chart is drawn from the second step on."));
     if (!chart.isConnected) fill(holder, figures, chart);
     chart.setAttribute("aria-label", `Arrival rate of ${name} beside what had been foreseen of it; the 80 % band held ${finePercent(found.coverage_80)} of it`);
     return drawOutcomes(chart, found.levels, found.items);
@@ -157,10 +150,13 @@ function placementPart(page, name) {
 function historyPart(page, name) {
   const [box, body] = panel("Placement history");
   const list = element("ol", { class: "migrations short", tabindex: "0", "aria-label": "Migrations of this order param" });
-  part(page.signal, body, REFRESH_MS, () => ask("migrations", { order_param: name, limit: LIST }), ({ items }) => {
-    if (!items.length) return fill(body, empty("It has not been moved, as far as the journal goes back."));
+  part(page.signal, body, REFRESH_MS, () => ask("migrations", { order_param: name, limit: LIST }), ({ items, looked_at: lookedAt, complete }) => {
+    const among = items.length === LIST ? `The last ${count(LIST)}.` : `Only the queue's last ${count(lookedAt)} migrations are looked through.`;
+    const older = complete ? null : element("p", { class: "why" }, `${among} `,
+      link(`#/decisions?order_param=${enc(name)}`, "Decisions about it", { "data-key": "older" }), " go back further.");
+    if (!items.length) return fill(body, empty(complete ? "It has not been moved, as far as the journal goes back." : "It has not been moved lately."), older);
     fill(list, items.map(migrationRow));
-    return list.isConnected || fill(body, list);
+    return fill(body, list, older);
   });
   return box;
 }

@@ -3,8 +3,8 @@
 import { ask, enc, send } from "./api.js";
 import { element, empty, fill, note, panel, pill, table, terms, whenChanged } from "./dom.js";
 import { count, momentTime, plural, words } from "./format.js";
-import { action, answerLine, failure, part } from "./live.js";
-import { loadLegend, seenLoad } from "./page_decision.js";
+import { action, answerLine, part } from "./live.js";
+import { inOneSentence, loadsBeside, loadsView } from "./loads.js";
 import { PLAN_TONES, changeCards, moveRow, planAside, planDifference, planMeasures, planNotes } from "./plans.js";
 import { STATES } from "./page_plans.js";
 
@@ -30,7 +30,8 @@ function comparison(planOf) {
     const [gone, added, both] = planDifference(planOf().moves, fresh.moves);
     fill(result, terms(["in both", count(both.length)], ["only in this plan", count(gone.length)], ["only in the new one", count(added.length)]),
       gone.length ? [element("h3", { class: "more" }, "Only in this plan"), movesList(gone)] : null,
-      added.length ? [element("h3", { class: "more" }, "Only in a plan made now"), movesList(added)] : null);
+      added.length ? [element("h3", { class: "more" }, "Only in a plan made now"), movesList(added)] : null,
+      planOf().loads && fresh.loads ? [element("h3", { class: "more" }, "Load after either plan"), loadsBeside(planOf().loads, fresh.loads)] : null);
     return gone.length || added.length ? "They differ." : "A plan made now has the same moves.";
   });
   body.append(element("div", { class: "actions" }, compare, answer), result);
@@ -58,9 +59,10 @@ function keptActions(kept, answer, refresh) {
   const order = (what, said) => async () => { await send("POST", `${path}/${what}`); await refresh(); return said; };
   const may = new Set(MAY[kept.state] ?? []);
   const moves = plural(kept.moves.length, "move");
+  const outcome = inOneSentence(kept.loads);
   return element("div", { class: "actions" },
-    may.has("approve") ? action("Approve", answer, order("approve", "It is approved."), { question: `Approve this plan with ${moves}?` }) : null,
-    may.has("execute") ? action("Run it", answer, order("execute", "It was checked again; its state says what came of it."), { question: `Run this plan with ${moves}?` }) : null,
+    may.has("approve") ? action("Approve", answer, order("approve", "It is approved."), { question: `Approve this plan with ${moves}? ${outcome}` }) : null,
+    may.has("execute") ? action("Run it", answer, order("execute", "It was checked again; its state says what came of it."), { question: `Run this plan with ${moves}? ${outcome}` }) : null,
     may.has("cancel") ? action("Cancel the plan", answer, order("cancel", "It is cancelled."), { question: "Cancel this plan?", tone: "bad" }) : null,
     answer);
 }
@@ -73,21 +75,11 @@ export function open(page) {
   const [movesPanel, moves] = panel("Moves, and why");
   const answer = answerLine();
   let shown = null;
-  const [seenPanel, seen, seenAside] = panel("Load before it");
-  // What the plan was made from stands in the decision of its tick, once that is written down.
-  const drawSeen = whenChanged(async (number) => {
-    try {
-      const { inputs } = await ask(`decisions/${number}`);
-      if (!inputs || page.signal.aborted) return;
-      const [chart, draw] = seenLoad(inputs);
-      fill(seenAside, loadLegend());
-      fill(seen, chart);
-      draw();
-    } catch (error) {
-      fill(seen, failure(error));
-    }
-  });
-  page.root.append(page.heading(latest ? "Latest plan" : `Plan ${planId}`), whatPanel, seenPanel, changePanel, movesPanel, comparison(() => shown));
+  const [loadPanel, loadBody] = panel("Load of each shard, before and after");
+  const [loads, showLoads] = loadsView();
+  loadBody.append(loads);
+  const drawLoads = whenChanged(showLoads);
+  page.root.append(page.heading(latest ? "Latest plan" : planId), whatPanel, loadPanel, changePanel, movesPanel, comparison(() => shown));
   const refresh = part(page.signal, what, REFRESH_MS, () => ask(`plans/${enc(planId)}`), (plan) => {
     shown = plan;
     fill(aside, ...(latest ? planAside(plan) : [pill(words(plan.plan_status), PLAN_TONES[plan.plan_status])]));
@@ -96,8 +88,8 @@ export function open(page) {
       latest ? null : [keptState(plan), keptActions(plan, answer, () => refresh())],
       last?.why ? note(last.why, plan.state === "refused" ? "bad" : "idle") : null,
       planMeasures(plan), ...planNotes(plan), latest ? null : life(plan));
-    drawSeen(latest ? plan.number : plan.decision);
-    fill(changes, plan.moves.length ? changeCards(plan.moves) : empty("Nothing changes."));
+    drawLoads(plan.loads);
+    fill(changes, plan.moves.length ? changeCards(plan.moves, plan.loads) : empty("Nothing changes."));
     fill(moves, movesList(plan.moves, "Nothing to move: no shard is foreseen over its headroom."));
   });
 }

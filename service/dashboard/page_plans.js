@@ -5,6 +5,7 @@ import { element, empty, fill, link, panel, pill, table } from "./dom.js";
 import { count, momentTime, words } from "./format.js";
 import { field, form, input, part, select } from "./live.js";
 import { number } from "./form_lines.js";
+import { loadsView } from "./loads.js";
 import { moveRow, planAside, planMeasures, planNotes, changeCards } from "./plans.js";
 
 const REFRESH_MS = 3000;
@@ -16,8 +17,10 @@ function dryRunForm(body, aside) {
   return form("Plan now", [], "Plan now, act on nothing", async () => {
     const plan = await send("POST", "plans:dry-run");
     fill(aside, ...planAside(plan));
-    fill(body, planMeasures(plan), ...planNotes(plan), ...(plan.moves.length
-      ? [changeCards(plan.moves), element("ul", { class: "rows" }, plan.moves.map(moveRow))]
+    const [loads, showLoads] = loadsView();
+    showLoads(plan.loads);
+    fill(body, planMeasures(plan), ...planNotes(plan), loads, ...(plan.moves.length
+      ? [changeCards(plan.moves, plan.loads), element("ul", { class: "rows" }, plan.moves.map(moveRow))]
       : [empty("Nothing to move: no shard is foreseen over its headroom.")]));
     return plan.moves.length ? "This is what a tick would do now." : "A tick would move nothing now.";
   });

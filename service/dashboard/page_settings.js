@@ -19,6 +19,7 @@ const inForce = (each) => (each.secret ? (each.changed ? "set, not shown" : "not
 function section(name, settings) {
   const [box, body] = panel(words(name));
   const mono = (text) => element("span", { class: "mono" }, text);
+  body.classList.add("settings");
   body.append(table(`Settings: ${name}`, [
     { label: "Setting", head: true, cell: (each) => mono(each.key) },
     { label: "In force", cell: (each) => mono(inForce(each)) },

@@ -3,17 +3,16 @@
 import { ask, enc, send } from "./api.js";
 import { drawShard } from "./load_chart.js";
 import { element, empty, fill, link, note, panel, pill, table, terms, whenChanged } from "./dom.js";
-import { bytes, count, duration, minuteTime, percent, rate, resourceName } from "./format.js";
+import { amount, count, duration, minuteTime, percent, rate, resourceName } from "./format.js";
 import { action, answerLine, part } from "./live.js";
 import { condition, inWords } from "./shards.js";
 
 const REFRESH_MS = 5000;
-const amount = { cpu_cores: (value) => `${value} cores`, memory_bytes: bytes, io_bytes_per_s: (value) => `${bytes(value)}/s` };
 
 function resources(shard) {
   return table(`Resources of ${shard.shard_id}`, [
     { label: "Resource", head: true, cell: ([name]) => resourceName(name) },
-    { label: "Capacity", cell: ([name, value]) => (value === null ? "no limit" : (amount[name] ?? String)(value)) },
+    { label: "Capacity", cell: ([name, value]) => (value === null ? "no limit" : amount(name, value)) },
     { label: "Load now", number: true, cell: ([name]) => percent(shard.utilisation[name]) },
     { label: "Highest foreseen, median", number: true, cell: ([name]) => peak(shard.bands[name]?.expected) },
     { label: "Highest foreseen, planned with", number: true, cell: ([name]) => peak(shard.bands[name]?.target) },

@@ -2,6 +2,7 @@
 
 import { element, note, orderParamLink, pill, terms, way } from "./dom.js";
 import { count, duration, minuteTime, percent, plural, words } from "./format.js";
+import { shardInWords } from "./loads.js";
 
 export const PLAN_TONES = { not_needed: "good", optimal: "good", feasible: "idle", partial: "warn", refused: "bad" };
 const ADMISSION_TONES = { admitted: "good", plan_refused: "bad" };
@@ -25,8 +26,8 @@ export function planMeasures(plan) {
   return terms(
     ["moves", count(plan.moves.length)],
     ["cost / proven bound", `${plan.cost.toFixed(1)} / ${plan.bound.toFixed(1)}`],
-    ["gap", percent(plan.gap)],
-    ["overload", `${plan.overload_before.toFixed(2)} → ${plan.overload_after.toFixed(2)}`],
+    ["gap", percent(plan.cost > plan.bound ? (plan.cost - plan.bound) / plan.cost : 0)],
+    ["overload, shards × steps", `${plan.overload_before.toFixed(2)} → ${plan.overload_after.toFixed(2)}`],
     plan.moves.length ? ["highest load after", percent(plan.max_utilisation)] : null,
     plan.broken_before || plan.broken_after ? ["rules broken", `${plan.broken_before} → ${plan.broken_after}`] : null,
     sources.length ? ["forecasts by", sources.join(", ")] : null);
@@ -57,9 +58,10 @@ function changeList(names, sign, className, spoken) {
   return left > 0 ? [...shown, element("li", {}, `and ${count(left)} more`)] : shown;
 }
 
-export function changeCards(moves) {
+export function changeCards(moves, loads) {
   return element("div", { class: "diff" }, shardChanges(moves).map((change) => element("div", {},
     element("h3", {}, change.shard),
+    loads ? element("p", { class: "load-line" }, shardInWords(loads, change.shard)) : null,
     element("p", { class: "why" }, [
       change.leaves.length ? `${plural(change.leaves.length, "order param leaves", "order params leave")}` : "",
       change.comes.length ? `${plural(change.comes.length, "order param comes", "order params come")}` : ""].filter(Boolean).join(", ")),

@@ -1,4 +1,7 @@
-"""What the browser looks at: `plb serve` with embedded shards, a history of many order params, real traffic, and tokens."""
+"""What the browser looks at: `plb serve` with embedded shards, a history of many order params, real traffic, and tokens.
+
+The shards are started here, so that they copy backlogs slowly: a migration of the held order param can be watched.
+"""
 
 from __future__ import annotations
 
@@ -26,6 +29,10 @@ STEP_S = 60
 HISTORY_STEPS = 180
 BUSY = tuple(f"shop-{country}-{row}" for country in ("de", "fr", "us") for row in range(10))
 ODD = ("tenant/7/orders", "100% café ☕", "<b>bold</b>", "q?x=1&y=2#frag")
+HELD = "held-orders"
+"""Is not consumed: its backlog takes half a minute to copy."""
+
+HELD_SENDS, HELD_AT_ONCE, HELD_BYTES, COPY_BYTES_PER_S = 25, 32, 64 << 10, 2e6
 QUIET_COUNT = int(os.environ.get("PLB_E2E_ORDER_PARAMS", "10000"))
 SHARDS = 3
 SERVICE_RATE_PER_S = 120.0
@@ -39,8 +46,7 @@ mode = "predictive"
 step_s = {step_s}
 [queue]
 listen = "127.0.0.1:{queue_port}"
-count = {shards}
-service_rate_per_s = {rate}
+shards = [{shards}]
 [history]
 import_file = "{history}"
 [forecast]
@@ -99,11 +105,12 @@ class Running:
         tokens = TokenStore(state)
         admin, _ = tokens.create("e2e-admin", Role.ADMIN, None)
         viewer, _ = tokens.create("e2e-viewer", Role.VIEWER, None)
-        http_port, queue_port = (claim_port("127.0.0.1", 0, "e2e") for _ in range(2))
+        http_port, queue_port, *shard_ports = (claim_port("127.0.0.1", 0, "e2e") for _ in range(2 + SHARDS))
         history = write_history(self._folder / "history.parquet", wall_time_s())
         config = self._folder / "plb.toml"
-        values = {"state": state, "step_s": STEP_S, "queue_port": queue_port, "shards": SHARDS, "history": history}
-        config.write_text(CONFIG.format(**values, rate=SERVICE_RATE_PER_S, http_port=http_port), encoding="utf-8")
+        shards = ", ".join(self._shard(f"shard-{number}", port) for number, port in enumerate(shard_ports))
+        values = {"state": state, "step_s": STEP_S, "queue_port": queue_port, "shards": shards, "history": history}
+        config.write_text(CONFIG.format(**values, http_port=http_port), encoding="utf-8")
         plb = Path(sys.executable).parent / "plb"
         started = monotonic_s()
         self._run([str(plb), "serve", "--config", str(config)], "serve.log")
@@ -122,6 +129,14 @@ class Running:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    def _shard(self, shard_id: str, port: int) -> str:
+        """Start a shard and return what the configuration says of it."""
+        limits = ("--service-rate", str(SERVICE_RATE_PER_S), "--copy-bytes-per-s", str(COPY_BYTES_PER_S))
+        where = ("--listen", f"127.0.0.1:{port}", "--data", str(self._folder / shard_id))
+        module = "plb_ray.queues.embedded"
+        self._run([sys.executable, "-m", module, "--shard-id", shard_id, *where, *limits], f"{shard_id}.log")
+        return f'{{shard_id = "{shard_id}", endpoint = "127.0.0.1:{port}"}}'
 
     def _run(self, command: list[str], log: str) -> None:
         with (self._folder / log).open("wb") as output:

@@ -64,7 +64,7 @@ def test_shards_come_ahead_of_the_need_by_the_lead_time():
     near, _ = advise(outlook(1.5, (1.5, 1.5, 2.4, 2.4)), 2)
     far, _ = advise(outlook(1.5, (1.5, 1.5, 1.5, 2.4)), 2)
     assert (near.target, far.target) == (3, 2)
-    assert "3 shards are needed in 600 s" in near.reason
+    assert "3 shards are needed in 10 min" in near.reason
 
 
 def test_what_is_measured_counts_whatever_is_foreseen():

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from plb_ray.control.notice_watch import Picture, Watch, look
+from plb_ray.domain.champions import Demotion
 from plb_ray.domain.migration import MigrationStep
 from plb_ray.domain.notices import NoticeKind
 from tests.service.fake_balancer import NOW_S, default_decision, default_status, record
@@ -14,8 +15,8 @@ CALM = replace(default_status(), shards=default_status().shards[:1])
 CONGESTED = replace(default_status(), shards=default_status().shards[2:3])
 
 
-def picture(at_s=0.0, status=CALM, decision=None, migrations=()):
-    return Picture(NOW_S + at_s, status, decision, tuple(migrations))
+def picture(at_s=0.0, status=CALM, decision=None, migrations=(), demotions=()):
+    return Picture(NOW_S + at_s, status, decision, tuple(migrations), tuple(demotions))
 
 
 def told(pictures, interval_s=INTERVAL_S):
@@ -104,6 +105,36 @@ def test_what_is_no_failure(migration):
 def test_many_failures_are_one_notice():
     """When everything fails at once people get one text, with the number."""
     assert told([picture(5, migrations=[failed(number) for number in range(40)])]) == [[("migration_failed", "many")]]
+
+
+def demotion(group, at_s=1.0, horizon="short", reason="worse", who="feedback"):
+    return Demotion(group, horizon, reason, who, NOW_S + at_s)
+
+
+def test_a_demotion_is_told_once():
+    """It stays as it is until somebody is promoted; another one of the same group, later, is told anew."""
+    first, again = demotion("group-0"), demotion("group-0", 5000.0)
+    pictures = [
+        picture(5, demotions=[first]),
+        picture(5000, demotions=[first]),
+        picture(5100),
+        picture(5200, demotions=[again]),
+    ]
+    assert told(pictures) == [[("model_demoted", "group-0 short")], [], [], [("model_demoted", "group-0 short")]]
+    assert told([picture(10, demotions=[demotion("group-0", -5.0)])]) == [[]]  # its predecessor told that one
+
+
+def test_demotions_of_a_whole_horizon_are_one_notice():
+    """What the verdict does to all groups is one text; what a person did to another one is told apart."""
+    many = [demotion(f"group-{row}") for row in range(7)]
+    by_hand = demotion("hot-0", horizon="medium", reason="the tenant left", who="ada")
+    _, notices = look(Watch(NOW_S), picture(5, demotions=[*many, by_hand]), INTERVAL_S)
+    assert [(notice.subject, notice.facts["groups"]) for notice in notices] == [("short", 7), ("hot-0 medium", 1)]
+    assert notices[0].text == (
+        "the short champion of group-0, group-1, group-2, group-3, group-4 and 2 more is demoted by feedback, "
+        "the baseline serves: worse"
+    )
+    assert notices[1].text == "the medium champion of hot-0 is demoted by ada, the baseline serves: the tenant left"
 
 
 def test_the_memory_does_not_grow():

@@ -3,13 +3,16 @@
 import asyncio
 import logging
 
-import pytest
 from webhook import webhook
 
+from models.registry import ModelRegistry
+from plb_ray.clock import wall_time_s
 from plb_ray.domain.notices import Notice, NoticeKind
 from plb_ray.settings import NotifySettings
-from service.notify import TellingKeeper, watched
+from service import cli
+from service.notify import watched
 from service.notify_send import Sender
+from tests.registry.builders import filled
 from tests.service.fake_balancer import FakeBalancer
 
 CLOSED = "http://127.0.0.1:9/s3cret"  # the discard port: nobody listens
@@ -142,7 +145,7 @@ async def test_a_balancer_is_watched_and_its_errors_outlived():
     with webhook([200]) as hook:
         settings = NotifySettings(webhook_url=hook.url)
         sender = Sender(settings)
-        async with watched(balancer, settings, sender.post, every_s=0.01):
+        async with watched(balancer, tuple, settings, sender.post, every_s=0.01):
             await asyncio.sleep(0.05)
             assert hook.bodies == []
             balancer.failing.clear()
@@ -152,22 +155,32 @@ async def test_a_balancer_is_watched_and_its_errors_outlived():
     assert [(body["kind"], body["subject"]) for body in hook.bodies] == [("congestion_foreseen", "shard-3")]
 
 
-@pytest.mark.parametrize("fails", [False, True])
-async def test_a_demotion_is_told_if_it_was_made(fails):
-    """People are told after the keeper has demoted, and not if it could not."""
-
-    class Keeper:
-        def demote(self, horizon, reason, at_s):  # noqa: ARG002  the port's names
-            if fails:
-                raise OSError("disk full")
-
-    told = []
-    keeper = TellingKeeper(Keeper(), told.append)
-    if fails:
-        with pytest.raises(OSError, match="disk full"):
-            keeper.demote("short", "worse", 1.0)
-        assert told == []
-        return
-    await asyncio.to_thread(keeper.demote, "short", "worse than the seasonal naive", 1.0)
-    assert (told[0].kind, told[0].subject) == (NoticeKind.MODEL_DEMOTED, "short")
-    assert "worse than the seasonal naive" in told[0].text
+async def test_a_demotion_is_told_whoever_made_it(tmp_path):
+    """One made by `plb models demote` while the balancer runs reaches the webhook once, with who and why."""
+    filled(tmp_path / "networks" / "group-0" / "short", 2)
+    registry = ModelRegistry(tmp_path / "networks", wall_time_s)
+    with webhook([200]) as hook:
+        settings = NotifySettings(webhook_url=hook.url, kinds=("model_demoted",))
+        sender = Sender(settings)
+        async with watched(FakeBalancer(), registry.demotions, settings, sender.post, every_s=0.01):
+            await asyncio.sleep(0.05)
+            assert hook.bodies == []
+            words = (
+                "models",
+                "demote",
+                "group-0",
+                "short",
+                "--reason",
+                "the tenant left",
+                "--yes",
+                "--state",
+                str(tmp_path),
+            )
+            assert await asyncio.to_thread(cli.run, [*words]) == 0
+            await until(lambda: hook.bodies)
+            await asyncio.sleep(0.05)
+        await sender.close()
+    (body,) = hook.bodies
+    assert (body["kind"], body["subject"]) == ("model_demoted", "group-0 short")
+    assert body["text"].startswith("the short champion of group-0 is demoted by ")
+    assert body["text"].endswith(", the baseline serves: the tenant left")

@@ -43,6 +43,11 @@ def test_the_least_migration_that_ends_the_overload(folder, capsys):
     assert found["max_utilisation"] == max(shard["utilisation"] for shard in found["shards"]) <= 1
     assert found["shards"][0]["utilisation_before"] == pytest.approx(1.1)
     assert found["not_moved"] == {"fits": 2, "not_needed": 1}
+    for shard in found["shards"]:
+        binds = next(each for each in shard["resources"] if each["resource"] == shard["binds"])
+        assert binds["utilisation_after"] == shard["utilisation"] == pytest.approx(binds["after"] / binds["capacity"])
+        assert binds["headroom"] == shard["headroom"]
+        assert max(each["utilisation_before"] for each in shard["resources"]) == shard["utilisation_before"]
     shown = capsys.readouterr()
     assert "optimal" in shown.out
     assert "110%" in shown.out

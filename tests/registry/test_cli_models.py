@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import subprocess
@@ -8,9 +9,14 @@ import sys
 import pytest
 import typer
 
+from models.registry import ModelRegistry
+from plb_ray.clock import wall_time_s
 from service import cli, cli_models
+from service.api.app import create_app
 from service.exit_codes import ExitCode
+from service.local_http import serving
 from tests.registry.builders import entry, filled, folder_at, write_model
+from tests.service.fake_balancer import FakeBalancer
 
 
 @pytest.fixture
@@ -173,3 +179,33 @@ def test_the_command_loads_no_network_library(tmp_path):
     )
     out = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True).stdout
     assert out.splitlines()[-1] == "[]"
+
+
+@pytest.fixture
+async def service(tmp_path):
+    """The URL of a service over the registry of a state folder."""
+    registry = ModelRegistry(tmp_path / "networks", wall_time_s)
+    async with serving(create_app(FakeBalancer(), models=registry)) as url:
+        yield url
+
+
+async def test_a_running_service_gives_the_same_answers(folder, service, capsys):
+    """With --url, list, rollback and demote do to a service's registry what --state does to a folder's."""
+
+    async def plb(*arguments):
+        code = await asyncio.to_thread(cli.run, ["models", *arguments, "--url", service, "--json"])
+        out, err = capsys.readouterr()
+        return code, json.loads(out) if out else err
+
+    code, found = await plb("list")
+    assert (code, [(item["version"], item["champion"]) for item in found["items"]]) == (
+        0,
+        [("v0002", True), ("v0001", False)],
+    )
+    assert (await plb("rollback", "group-0", "short", "--reason", "too high", "--yes"))[1]["champion"] == "v0001"
+    assert folder.champion() == "v0001"
+    assert (await plb("demote", "group-0", "short", "--reason", "moved away", "--yes"))[1]["champion"] is None
+    assert folder.champion() is None
+    code, found = await plb("show", "group-0", "short")
+    assert (found["champion"], [event["what"] for event in found["events"]][-1]) == (None, folder.events()[-1].what)
+    assert (await plb("rollback", "group-0", "short", "--to", "v0009", "--yes"))[0] == ExitCode.UNKNOWN_NAME

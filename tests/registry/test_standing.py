@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from models.registry import ModelRegistry
-from plb_ray.domain.champions import ChampionStanding
+from plb_ray.domain.champions import ChampionStanding, Demotion
 from tests.registry.builders import NOW_S, entry, filled, folder_at, write_model
 
 LEARNT_S = 100.0  # of the builders' entries
@@ -41,6 +41,20 @@ def test_one_group_without_a_champion_is_not_all(tmp_path):
     filled(tmp_path / "group-1" / "short", 1)
     found = standing(tmp_path)
     assert (found.serving, found.demoted, found.lost) == (1, 1, False)
+
+
+def test_demotions_name_group_reason_and_who(tmp_path):
+    """Each group that the baseline serves since a demotion is told, until a version is promoted again."""
+    registry = ModelRegistry(tmp_path, lambda: NOW_S)
+    filled(tmp_path / "group-1" / "short", 1)
+    assert registry.demotions() == ()
+    folder = filled(tmp_path / "group-0" / "medium", 2)
+    folder.demote("too high", "ada")
+    assert registry.demotions() == (Demotion("group-0", "medium", "too high", "ada", NOW_S),)
+    folder.keep("the challenger is worse, too")
+    assert len(registry.demotions()) == 1
+    folder.rollback()
+    assert registry.demotions() == ()
 
 
 def test_a_champion_that_cannot_be_read_has_learnt_nothing_known(tmp_path):

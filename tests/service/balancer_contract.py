@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from looks_contract import LooksContract
 from orders_contract import OrdersContract
 from record_contract import RecordContract
 
@@ -35,7 +36,7 @@ async def still(balancer):
     return placement, next(each for each in shards if each not in placement.shards)
 
 
-class BalancerContract(RecordContract, OrdersContract):
+class BalancerContract(RecordContract, OrdersContract, LooksContract):
     async def test_status_agrees_with_the_mapping(self, balancer):
         """The status counts the order params of the mapping, and every owner is one of its shards."""
         status, mapping = await balancer.status(), await balancer.mapping()

@@ -14,6 +14,7 @@ from plb_ray.control.forecast_quality import ForecastQuality
 from plb_ray.control.migration_meter import MigrationTotals, PauseHistogram
 from plb_ray.control.order_param_table import OrderParamTable
 from plb_ray.control.ports import TrainingStatus
+from plb_ray.control.shard_loads import loads_of
 from plb_ray.control.views import (
     Admission,
     AdmittedMove,
@@ -43,8 +44,9 @@ from plb_ray.errors import (
 )
 from plb_ray.estimate.cost import CostModel, Ratio
 from plb_ray.history.samples import to_cells
+from tests.service.fake_looks import FakeLooks
 from tests.service.fake_orders import FakeOrders
-from tests.service.fake_record import FakeRecord
+from tests.service.fake_record import LOADS, FakeRecord
 
 NOW_S = 1_385_560_800.0  # 2013-11-27 14:00 UTC
 STEP_S = 600
@@ -145,7 +147,8 @@ def default_decision() -> Decision:
         solve_s=0.043,
     )
     admitted = (AdmittedMove(moves[0], Admission.ADMITTED), AdmittedMove(moves[1], Admission.MODE_FORBIDS))
-    return Decision(85, NOW_S, Mode.PREDICTIVE, plan, admitted, (), {"ensemble": 37, "seasonal_naive": 4}, 0.12)
+    sources = {"ensemble": 37, "seasonal_naive": 4}
+    return Decision(85, NOW_S, Mode.PREDICTIVE, plan, admitted, (), sources, 0.12, loads=loads_of(LOADS))
 
 
 def record(
@@ -199,7 +202,7 @@ def default_calendar() -> EventCalendar:
 
 
 @dataclass
-class FakeBalancer(FakeRecord, FakeOrders):
+class FakeBalancer(FakeRecord, FakeOrders, FakeLooks):
     """See `Balancer`. `failing` maps a method's name to the error it raises.
 
     `earlier` has what came before the newest record of a migration, `progress` what it has copied since that.

@@ -68,6 +68,17 @@ INPUTS = {
         "move_cost_s": 0.0151,
     },
 }
+LOADS = {
+    "headroom": 0.9,
+    "resources": ["cpu_cores", "memory_bytes", "io_bytes_per_s"],
+    "shard_ids": ["shard-3", "shard-4", "shard-2", "shard-1"],
+    "capacity": [[1.0, 0.0, 50e6]] * 4,
+    "now": [[0.88, 4e6, 11e6], [0.45, 3e6, 6e6], [0.63, 3e6, 8e6], [0.56, 3e6, 7e6]],
+    "before": [[1.12, 4e6, 14e6], [0.5, 3e6, 6.5e6], [0.7, 3e6, 9e6], [0.62, 3e6, 8e6]],
+    "after": [[0.79, 4e6, 10e6], [0.84, 3e6, 10.5e6], [0.7, 3e6, 9e6], [0.69, 3e6, 8.5e6]],
+    "left_out": 0,
+    "left_out_peak": 0.0,
+}
 
 
 def effect(number: int, name: str, state: EffectState = EffectState.SETTLED) -> MoveEffect:
@@ -121,12 +132,13 @@ def decision(number: int, *moves: tuple[str, str]) -> dict[str, Any]:
         "notes": ["the CPU per message on shard-2 has changed to 1.4 times what it was: it is learned anew"],
         "thrash": 0.0,
         "inputs": INPUTS,
+        "loads": LOADS,
     }
 
 
 def default_decisions() -> list[dict[str, Any]]:
     """An earlier release's, which knew neither basis, notes nor inputs; ones without moves; two with."""
-    old = {key: value for key, value in decision(82).items() if key not in ("basis", "notes", "thrash", "inputs")}
+    old = {key: value for key, value in decision(82).items() if key not in ("basis", "notes", "thrash", "inputs", "loads")}
     moved = decision(83, ("JFK-ATL", "admitted"), ("a//b", "deferred"))
     return [decision(85, ("tenant/7/orders", "tick_budget")), decision(84), moved, old]
 

@@ -17,6 +17,8 @@ from plb_ray.domain.rates import short_horizon
 from plb_ray.errors import NotReadyError
 from plb_ray.settings import NotifySettings, Settings
 from service.api.app import create_app
+from service.api.read_schemas import OrderParamDetail, OrderParamPage
+from service.api.schemas import Forecast
 from service.settings_view import settings_view
 
 
@@ -87,6 +89,23 @@ async def test_one_order_param(http, name):
     assert found["order_param"] == name
     assert len(found["history"]) == 144
     assert found["cost"]["lower"]["cpu_cores"] <= found["cost"]["cost"]["cpu_cores"] <= found["cost"]["upper"]["cpu_cores"]
+
+
+@pytest.mark.parametrize(
+    ("path", "model"),
+    [
+        ("/v1/order-params", OrderParamPage),
+        ("/v1/order-params?sort=backlog&limit=3&offset=2", OrderParamPage),
+        ("/v1/order-params/JFK-ATL?history_steps=5", OrderParamDetail),
+        ("/v1/order-params/EWR-MIA?history_steps=0", OrderParamDetail),
+        ("/v1/forecasts/JFK-ATL?horizon=medium", Forecast),
+        ("/v1/forecasts/a%2F%2Fb?history_steps=0", Forecast),
+    ],
+)
+async def test_what_is_not_validated_is_right_all_the_same(http, path, model):
+    """Answers that are made without their model are, byte for byte, what the model makes of them."""
+    answer = (await http.get(path)).content
+    assert model.model_validate_json(answer).model_dump_json().encode() == answer
 
 
 async def test_where_an_order_param_was(http, balancer):

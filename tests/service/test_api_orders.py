@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from test_cli import running
@@ -74,8 +75,17 @@ async def test_orders_that_cannot_be_meant(http, method, path, body, status, rea
 
 async def test_the_life_of_a_plan_over_http(http):
     """Saved, looked at, approved, run; again it changes nothing, and cancelling it then is a conflict."""
-    saved = (await http.post("/v1/plans", json={"note": "tonight", "expires_s": 60})).json()
+    answer = await http.post("/v1/plans", json={"note": "tonight", "expires_s": 60})
+    saved = answer.json()
+    assert answer.headers["location"] == f"/v1/plans/{saved['plan_id']}"
     assert (saved["state"], saved["note"], saved["plan_status"]) == ("saved", "tonight", "feasible")
+    shard = saved["loads"]["shards"][0]
+    cpu, memory, _ = shard["resources"]
+    assert (shard["shard_id"], cpu["resource"], cpu["headroom"], cpu["capacity"]) == ("shard-3", "cpu_cores", 0.9, 1.0)
+    assert (cpu["now"], cpu["before"], cpu["after"], cpu["utilisation_after"]) == (0.88, 1.12, 0.79, 0.79)
+    assert (memory["capacity"], memory["before"], memory["utilisation_before"]) == (None, 4e6, None)
+    (listed,) = (await http.get("/v1/plans")).json()["items"]
+    assert {**listed, "loads": saved["loads"]} == saved
     path = f"/v1/plans/{saved['plan_id']}"
     assert (await http.get(path)).json() == saved
     assert (await http.post(f"{path}/approve")).json()["state"] == "approved"
@@ -87,6 +97,17 @@ async def test_the_life_of_a_plan_over_http(http):
     conflict = await http.post(f"{path}/approve")
     assert (conflict.status_code, conflict.json()["reason"]) == (409, "PLAN_CONFLICT")
     assert (await http.get("/v1/plans?state=saved")).json()["items"] == []
+
+
+async def test_plans_of_ticks_tell_their_loads(http, balancer):
+    """The latest plan, a dry run and a decision have the same loads; a decision of an earlier release has none."""
+    latest = (await http.get("/v1/plans/latest")).json()["loads"]
+    assert latest == (await http.post("/v1/plans:dry-run")).json()["loads"]
+    assert [shard["shard_id"] for shard in latest["shards"]] == ["shard-3", "shard-4", "shard-2", "shard-1"]
+    assert (await http.get("/v1/decisions/85")).json()["loads"] == latest
+    assert (await http.get("/v1/decisions/82")).json()["loads"] is None
+    balancer.decision = replace(balancer.decision, loads=None)
+    assert (await http.get("/v1/plans/latest")).json()["loads"] is None
 
 
 async def test_plans_that_cannot_be(http, balancer):
@@ -154,7 +175,10 @@ def test_plans_on_the_command_line(url, balancer, capsys):
     at = ("--url", url)
     assert said(capsys, "plan", "list", *at).out == "no plans\n"
     assert "plan-1  saved  tonight" in said(capsys, "plan", "save", "--note", "tonight", *at).out
-    assert "p90 at 14:10" in said(capsys, "plan", "show", "plan-1", *at).out
+    shown = said(capsys, "plan", "show", "plan-1", *at).out
+    assert "p90 at 14:10" in shown
+    changed = next(line for line in shown.splitlines() if line.startswith("shard-3") and " CPU " in line)
+    assert [word for word in changed.split() if word.endswith("%")] == ["112%", "79%", "90%"]
     assert "approved by anonymous" in said(capsys, "approve", "plan-1", *at).out
     assert "plan-1" in said(capsys, "plan", "list", "--state", "approved", *at).out
     assert "executing" in said(capsys, "plan", "run", "plan-1", *at).out

@@ -144,3 +144,53 @@ async def test_a_refusal_is_told_where_it_was_asked_for():
         await pins.get_by_role("button", name="Pin").click()
         await expect(pins.get_by_role("status")).to_contain_text("Not done: ")
         await expect(pins.get_by_role("status")).to_contain_text("nobody")
+
+
+async def test_a_plan_shows_each_shard_before_and_after():
+    """Every kind of plan has the load of each shard, by resource; the question before an approval names the fullest."""
+    balancer = FakeBalancer()
+    async with dashboard(balancer) as (page, url, said):
+        await page.goto(url + "#/plans/latest")
+        row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="shard-3"))
+        for text in ("112 %", "79 %", "88 %", "1.12 cores", "0.79 cores", "1 core", "90 %"):
+            await expect(row).to_contain_text(text)
+        await expect(page.locator(".load-gone")).to_have_count(1)
+        await expect(page.locator(".load-come")).to_have_count(2)
+        await page.get_by_text("memory", exact=True).click()
+        await expect(row).to_contain_text("no limit")
+        await expect(row).to_contain_text("4 MB")
+        await expect(page.get_by_role("heading", name="shard-4").locator("..")).to_contain_text("CPU 50 % → 84 %")
+        await page.goto(url + "#/plans")
+        await page.get_by_role("button", name="Save what a tick would do now").click()
+        await page.wait_for_url("**/#/plans/plan-1")
+        await expect(row).to_contain_text("112 %")
+        await page.get_by_role("button", name="Approve").click()
+        question = "goes from 112 % (shard-3) to 84 % (shard-4) of CPU"
+        await expect(page.get_by_role("dialog")).to_contain_text(question)
+        assert said == []
+
+
+async def test_an_earlier_releases_decision_says_that_its_loads_are_not_known():
+    """No figures are made up where none were written down."""
+    async with dashboard(FakeBalancer()) as (page, url, said):
+        await page.goto(url + "#/decisions/82")
+        await expect(page.locator("main")).to_contain_text("did not write down the load of each shard")
+        await page.goto(url + "#/decisions/85")
+        await expect(page.get_by_role("table", name="Load of each shard before and after, CPU")).to_be_visible()
+        assert said == []
+
+
+async def test_a_placement_history_says_how_far_it_looked():
+    """Where older migrations may be there, that is said beside those that are shown; otherwise nothing is."""
+    balancer = FakeBalancer()
+    async with dashboard(balancer) as (page, url, said):
+        await page.goto(url + "#/order-params/JFK-ATL")
+        part = page.get_by_role("region", name="Placement history")
+        await expect(part).to_contain_text("shard-3 → shard-4", timeout=20_000)
+        await expect(part).not_to_contain_text("looked through")
+        kept = balancer.records[0]
+        balancer.records += [replace(kept, migration_id=f"old-{row}", order_param="JFK-BOS") for row in range(1000)]
+        await page.reload()
+        await expect(part).to_contain_text("Only the queue's last 1,000 migrations are looked through.", timeout=20_000)
+        await expect(part.get_by_role("link", name="Decisions about it")).to_be_visible()
+        assert said == []

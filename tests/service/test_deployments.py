@@ -12,6 +12,7 @@ from pathlib import Path
 import fake_balancer
 import httpx
 import numpy as np
+import psutil
 import pytest
 import ray
 from certificates import write_certificate
@@ -52,6 +53,7 @@ pytestmark = [
 HERE = Path(__file__).parent
 NAMESPACE = "plb"
 START_S_MAX = 30.0
+REPLACED_S_MAX = 60.0
 
 
 class _Actor:
@@ -183,6 +185,7 @@ async def test_the_service_on_ray_serve(named, capfd):
             refused = await http.get("/v1/forecasts/nobody")
             assert (refused.status_code, refused.headers["content-type"]) == (404, "application/problem+json")
             assert "plb-ray" in (await http.get("/dashboard/")).text
+            assert len((await http.get("/readyz")).headers.get_list("x-request-id")) == 1
             assert "plb_up 1.0" in (await http.get("/metrics")).text
             ray.get(named.fail.remote("status", RuntimeError("secret")))
             broken = await http.get("/v1/status")
@@ -197,8 +200,42 @@ async def test_the_service_on_ray_serve(named, capfd):
     assert took_s < START_S_MAX
 
 
+async def test_a_replica_that_dies_has_a_successor_at_its_port(named):
+    """Serve starts another one, which listens at once where the first did, though connections to it have just ended."""
+    port = claim_port("127.0.0.1", 0, "test")
+    url = await asyncio.to_thread(start_http, "control-1", NAMESPACE, "127.0.0.1", port)
+    try:
+        async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30) as http:
+            await asyncio.gather(*(http.get("/readyz") for _ in range(20)))
+            first = _listener(port)
+            first.kill()
+            deadline_s = monotonic_s() + REPLACED_S_MAX
+            while not await _answers(http):
+                assert monotonic_s() < deadline_s
+                await asyncio.sleep(0.2)
+        assert _listener(port).pid != first.pid
+    finally:
+        await asyncio.to_thread(stop_http)
+
+
+async def _answers(http):
+    try:
+        return (await http.get("/readyz")).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _listener(port):
+    """Return the process that listens at a port."""
+    return next(
+        psutil.Process(each.pid)
+        for each in psutil.net_connections("tcp")
+        if each.status == psutil.CONN_LISTEN and each.laddr.port == port
+    )
+
+
 async def test_https_and_tokens_through_serve(named, tmp_path):
-    """Serve's proxy speaks HTTPS, its replica reads tokens and settings of the state folder, and each request has one id."""
+    """The replica speaks HTTPS, reads tokens and settings of the state folder, and each answer has one id."""
     files = write_certificate(tmp_path)
     token, _ = TokenStore(tmp_path).create("anna", Role.VIEWER)
     tls = TlsSettings(files / "cert.pem", files / "key.pem")
@@ -211,6 +248,10 @@ async def test_https_and_tokens_through_serve(named, tmp_path):
         async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=30, verify=trusted, headers=shown) as http:
             status = await http.get("/v1/status")
             assert (status.status_code, len(status.headers.get_list("x-request-id"))) == (200, 1)
+            given = await http.get("/v1/status", headers={"X-Request-Id": "abc-1"})
+            assert given.headers.get_list("x-request-id") == ["abc-1"]
+            unusable = await http.get("/v1/status", headers={"X-Request-Id": "x" * 129})
+            assert [len(each) for each in unusable.headers.get_list("x-request-id")] == [16]
             again = await http.get("/v1/status", headers={"If-None-Match": status.headers["etag"]})
             assert (again.status_code, again.content) == (304, b"")
             assert (await http.delete("/v1/events/cup-final")).json()["reason"] == "FORBIDDEN"

@@ -4,15 +4,19 @@ import asyncio
 import socket
 
 import pytest
+from fake_balancer import FakeBalancer
+from fastapi import FastAPI
 
 from plb_ray.errors import BadInputError, PermanentError, RetryableError
 from plb_ray.ingest import prometheus
 from plb_ray.rpc.server import start_server
 from plb_ray.rpc.v1 import queue_pb2 as pb
 from plb_ray.rpc.v1.queue_pb2_grpc import QueueControlServicer
-from plb_ray.settings import ShardAddress
+from plb_ray.settings import HttpSettings, Settings, ShardAddress
 from service import cli, doctor
+from service.api.app import create_app
 from service.exit_codes import ExitCode
+from service.local_http import serving
 
 
 @pytest.fixture
@@ -136,3 +140,15 @@ def test_a_prometheus_that_is_down_is_a_line(tmp_path, monkeypatch, capsys):
     assert cli.run(["doctor", "--quick", "--config", config]) == ExitCode.CHECKS_FAILED
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("fail")]
     assert "Prometheus at http://127.0.0.1:1 does not answer" in line
+
+
+async def test_its_own_service_is_no_trouble(tmp_path):
+    """A port that plb-ray itself listens on is said to be so; any other program on it stays a failure."""
+    async with serving(create_app(FakeBalancer())) as url:
+        port = int(url.rpartition(":")[2])
+        settings = Settings(state_dir=tmp_path, http=HttpSettings(port=port))
+        assert await asyncio.to_thread(doctor.check_http, settings) == f"plb-ray runs there already: {url}"
+    async with serving(FastAPI()) as url:
+        port = int(url.rpartition(":")[2])
+        with pytest.raises(PermanentError, match="the port is in use"):
+            await asyncio.to_thread(doctor.check_http, Settings(state_dir=tmp_path, http=HttpSettings(port=port)))

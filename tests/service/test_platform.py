@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from urllib.parse import quote
 
 import httpx
 import pytest
-from fake_balancer import NOW_S, FakeBalancer
+from fake_balancer import NAMES, NOW_S, FakeBalancer
 from guarded import Guarded
 
 from plb_ray.domain.audit import AuditQuery
-from plb_ray.errors import ControlUnavailableError
+from plb_ray.errors import ControlUnavailableError, NoForecastError, NotReadyError
 from service.api.app import create_app
 from service.api.messages import Answer
 from service.api.platform import Platform
 from service.api.repeat_store import FolderRepeats, Kept, MemoryRepeats
+from service.api.request_ids import OneRequestId
 from service.auth.roles import Role
 
 EVENT = {"kind": "match", "name": "Derby", "start": "2013-11-28T00:00:00Z", "end": "2013-11-28T02:00:00Z"}
@@ -54,6 +56,21 @@ async def test_the_callers_id_comes_back(http):
     }
     assert len(made) == 3
     assert all(len(each) == 16 for each in made)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [(["abc-1"], True), (["abc-1", "abc-2"], True), ([], False), (["a b"], False), (["x" * 129], False)]
+)
+async def test_before_serve_each_request_gets_one_id(given, kept):
+    """Serve puts the id that it finds into the answer: it finds the caller's first one, or a new one if that is unusable."""
+    seen = []
+
+    async def serve(scope, _receive, _send):
+        seen.extend(scope["headers"])
+
+    headers = [(b"host", b"plb"), *((b"x-request-id", each.encode()) for each in given)]
+    await OneRequestId(serve, make=lambda: "made")({"type": "http", "headers": headers}, None, None)
+    assert seen == [(b"host", b"plb"), (b"x-request-id", b"abc-1" if kept else b"made")]
 
 
 @pytest.mark.parametrize("path", ["/v1/nothing", "/v1/allocations?limit=0", "/dashboard/style.css", "/v1/status"])
@@ -408,7 +425,7 @@ async def test_two_applications_keep_apart(balancer, clock):
 
 
 async def test_large_pictures_are_brought_once_for_many_questions(kept, balancer, clock):
-    """Pages, searches and single order params are made of one table; a failure is not kept, and a change lets it go."""
+    """Pages, searches and single order params are made of one table until the next look; a failure is not kept."""
     asked = counting(balancer, "order_params")
     balancer.failing["order_params"] = ControlUnavailableError("restarting")
     async with client_of(kept) as http:
@@ -419,8 +436,56 @@ async def test_large_pictures_are_brought_once_for_many_questions(kept, balancer
         assert {each.status_code for each in answers} == {200}
         assert len(asked) == 2
         await http.delete("/v1/events/cup-final")
-        await http.get("/v1/order-params?limit=2")
-        assert len(asked) == 3
         clock.now_s += 1.0
+        await http.get("/v1/order-params?limit=2")
+        assert len(asked) == 2
+        balancer.ticks += 1
         await http.get("/v1/order-params?limit=3")
-    assert len(asked) == 4
+        assert len(asked) == 2
+        clock.now_s += 1.0
+        await http.get("/v1/order-params?limit=4")
+    assert len(asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("path", "many", "single"),
+    [
+        ("/v1/forecasts/{}", "forecasts", "forecast"),
+        ("/v1/forecasts/{}", "histories", "history"),
+        ("/v1/order-params/{}", "costs_of", "cost"),
+    ],
+)
+async def test_order_params_are_asked_for_in_blocks(kept, balancer, clock, path, many, single):
+    """However many order params are looked at, the loop is asked once until the next look, and answers as for one alone."""
+    names = [quote(name, safe="") for name in NAMES]
+    alone = create_app(balancer, now_s=clock, platform=Platform())
+    async with client_of(alone) as http:
+        expected = [(await http.get(path.format(name))).content for name in names]
+    asked_many, asked_single = counting(balancer, many), []
+    setattr(balancer, single, lambda *args: asked_single.append(args) or None)
+    async with client_of(kept) as http:
+        assert [(await http.get(path.format(name))).content for name in names] == expected
+        clock.now_s += 5.0
+        await http.get(path.format(names[0]))
+        assert (len(asked_many), asked_single) == (1, [])
+        balancer.ticks += 1
+        clock.now_s += 1.0
+        await http.get(path.format(names[0]))
+    assert len(asked_many) == 2
+
+
+async def test_what_stands_in_no_block_is_asked_for_by_itself(kept, balancer):
+    """An order param that is not placed, and a history that is long, are asked for as they are."""
+    forecasts, histories = counting(balancer, "forecast"), counting(balancer, "history")
+    async with client_of(kept) as http:
+        assert (await http.get("/v1/forecasts/nobody")).status_code == 404
+        assert len((await http.get("/v1/forecasts/JFK-LAX?history_steps=1000")).json()["history"]) == 1000
+    assert (forecasts, histories) == ([("nobody", "short")], [("nobody", 144), ("JFK-LAX", 1000)])
+
+
+async def test_before_the_first_look_errors_are_those_of_the_loop(kept, balancer):
+    """While there is no table a forecast is asked for by itself, and what the loop says of it is the answer."""
+    balancer.failing["order_params"] = NotReadyError("no look yet")
+    balancer.failing["forecast"] = NoForecastError("no forecast yet")
+    async with client_of(kept) as http:
+        assert (await http.get("/v1/forecasts/JFK-LAX")).json()["detail"] == "no forecast yet"

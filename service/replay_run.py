@@ -13,7 +13,7 @@ best, which is the one with the least excess (of equals the one with the fewest 
 from __future__ import annotations
 
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from typing import TYPE_CHECKING
 
@@ -112,16 +112,30 @@ def run(
     forecasts, began_s = None, clock()
     if set(arms) & set(FORETOLD):
         forecasts = forecasts_of(on, calendar, seed, lambda done: tell("training and forecasting", FORECAST_SHARE * done))
-    forecast_s = clock() - began_s
+    forecast_s, begun = clock() - began_s, FORECAST_SHARE if forecasts else 0.0
+    made = run_arms(on, arms, forecasts, lambda done: tell("replaying the arms", begun + (1 - begun) * done), workers)
+    return replace(made, forecast_s=forecast_s)
+
+
+def run_arms(
+    on: Field, arms: Sequence[str], forecasts: Forecasts | None, tell: Callable[[float], None], workers: int
+) -> Replay:
+    """Run the arms with forecasts that are there.
+
+    Args:
+        on: what is replayed.
+        arms: of ARMS, in the order in which they are to be shown.
+        forecasts: of the same bins; None: no arm is told any.
+        tell: told the fraction that is done.
+        workers: processes.
+    """
     jobs = [job for arm in arms for job in _jobs(arm, on, forecasts)]
     runs: dict[str, list[Run]] = {arm: [] for arm in arms}
     for number, made in enumerate(_over(jobs, workers)):
         runs[made.arm].append(made)
-        begun = FORECAST_SHARE if forecasts else 0.0
-        tell("replaying the arms", begun + (1 - begun) * (number + 1) / len(jobs))
+        tell((number + 1) / len(jobs))
     shown = {arm: found for arm, found in runs.items() if found}
-    source = forecasts.source if forecasts else ""
-    return Replay(on, _best_first(shown), unavoidable(on), source, forecast_s)
+    return Replay(on, _best_first(shown), unavoidable(on), forecasts.source if forecasts else "")
 
 
 def _jobs(arm: str, on: Field, forecasts: Forecasts | None) -> list[_Job]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from plb_ray.estimate.group import APART, near_the_middle
-from plb_ray.estimate.looks import CPU_ROW, METERS
+from plb_ray.estimate.looks import CPU_ROW, IO_ROW, METERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -26,9 +26,8 @@ _UNITS = ((1e9, "nanoseconds or bytes for billions"), (1e6, "microseconds, or by
 
 def times_others(interval: Interval) -> NDArray[np.float64]:
     """Return (2, S) what each shard spent, CPU and I/O, as a multiple of what the other shards' messages cost."""
-    bases = (interval.delivered, interval.payload_bytes)
-    each = zip(interval.spent, bases, interval.least.tolist(), strict=True)
-    return np.stack([near_the_middle(spent, basis, least) for spent, basis, least in each])
+    cpu = near_the_middle(interval.spent[CPU_ROW], interval.delivered)
+    return np.stack([cpu, near_the_middle(interval.spent[IO_ROW], interval.payload_bytes)])
 
 
 def believable(interval: Interval, off: NDArray[np.float64], cores: Mapping[str, float]) -> NDArray[np.bool_]:

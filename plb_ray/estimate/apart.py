@@ -2,15 +2,14 @@
 
 The mathematics
     data       of each shard and interval: spent y, and of each of its order params k the messages x_k
-    model      y = sum x_k c_k + e,   c_k >= 0,   e ~ (0, r^2 max(y', floor)^2 + b^2),
-               y' what was expected, b what the meter cannot tell from nothing (`plb_ray.estimate.idle`)
+    model      y = sum x_k c_k + e,   c_k >= 0,   e ~ (0, r^2 max(y', floor)^2),  y' what was expected
     prior      c_k ~ (g_k, (SPREAD g_k)^2),  g_k the group's cost for messages of k's size (`plb_ray.estimate.group`)
     forgetting  c <- g + f (c - g),   P <- f^2 P + (1 - f^2) diag(SPREAD max(c, LEAST g))^2,
                f = 0.5^(t / half-life): costs change in proportion; what is not seen any more goes back to the prior
     update     the Kalman filter with one measurement: S = x'Px + var(e), gain q = P x / S, c <- max(0, c + q (y - x'c)),
                P <- P - q q' S.  Innovations beyond Z_MAX deviations count as Z_MAX (Huber), so one outlier does little
-    noise      r^2 is the decayed mean of (residual after the update)^2 + x'Px - b^2, by y'^2 (Mohamed and Schwarz,
-               J. Geodesy 73, 1999)
+    noise      r^2 is the decayed mean of (residual after the update)^2 + x'Px, by y'^2 (Mohamed and Schwarz, J. Geodesy 73,
+               1999)
 This is ridge regression towards the group with exponential forgetting, kept up one row at a time; P is its posterior
 covariance, so sqrt(P_kk) is the error bar. Two order params whose traffic keeps one proportion stay unknown one by one, and
 their error bars say so. A migration, or traffic that moves apart, tells them apart.
@@ -109,14 +108,12 @@ class Apart:
         """Return it drawn towards the group.
 
         Args:
-            group: (K',) cost of each by the group, K' >= K; who is new starts there, as who came before it was known.
+            group: (K',) cost of each by the group, K' >= K; who is new starts there.
             fade: f, in (0, 1].
         """
-        cost, variance = group.copy(), spread_of(group, group)
-        known = np.flatnonzero(self.variance > 0)
-        cost[known] += fade * (self.cost[known] - group[known])
-        aged = fade**2 * self.variance[known]
-        variance[known] = aged + (1 - fade**2) * spread_of(cost[known], group[known])
+        new = group[len(self.cost) :]
+        cost = group + fade * (np.concatenate([self.cost, new]) - group)
+        variance = fade**2 * np.concatenate([self.variance, spread_of(new, new)]) + (1 - fade**2) * spread_of(cost, group)
         return replace(self, cost=cost, variance=variance)
 
 
@@ -134,14 +131,12 @@ class Look:
         rows: per shard, its order params' rows (N_s,).
         messages: per shard, their messages (N_s,).
         spent: (S,).
-        blur: b.
     """
 
     shard_ids: list[str]
     rows: list[NDArray[np.int64]]
     messages: list[NDArray[np.float64]]
     spent: NDArray[np.float64]
-    blur: float
 
 
 def learned(apart: Apart, look: Look, group: NDArray[np.float64], fade: float) -> Apart:
@@ -190,7 +185,6 @@ class _Step:
         self._rows, self._x, self._spent = look.rows[place], look.messages[place], float(look.spent[place])
         self._cost, self._variance = learnt
         self._noise, self._scale = noise
-        self._blur = look.blur
         self._group, self._fade = group, fade
 
     def taken(self, before: Block | None) -> tuple[Block, float | None]:
@@ -216,7 +210,7 @@ class _Step:
 
     def _noise_variance(self, chosen: NDArray[np.int64]) -> float:
         """Return var(e), with what is not known of those that are not told apart."""
-        variance = (self._noise * self._scale) ** 2 + self._blur**2
+        variance = (self._noise * self._scale) ** 2
         if len(chosen) < len(self._rows):
             others = np.delete(np.arange(len(self._rows)), chosen)
             variance += float(self._x[others] ** 2 @ self._variance[self._rows[others]])
@@ -235,7 +229,7 @@ class _Step:
     def _share(self, x: NDArray[np.float64], covariance: NDArray[np.float64]) -> float:
         left = self._spent - float(self._x @ self._cost[self._rows])
         bounded = min(left**2, (Z_MAX * self._noise * self._scale) ** 2)
-        return max(0.0, bounded + float(x @ covariance @ x) - self._blur**2) / self._scale**2
+        return (bounded + float(x @ covariance @ x)) / self._scale**2
 
     def _relearned(self, rows: NDArray[np.int64], x: NDArray[np.float64], off: float) -> Block:
         """Scale the costs to what is spent now, and know as little of each as at first."""
@@ -243,7 +237,7 @@ class _Step:
         spread = (SPREAD * np.maximum(self._group[rows], self._cost[rows])) ** 2
         covariance = np.diag(spread)
         px = covariance @ x
-        total = float(x @ px) + (self._noise * self._scale * off) ** 2 + self._blur**2
+        total = float(x @ px) + (self._noise * self._scale * off) ** 2
         covariance -= np.outer(px, px) / total  # the sum is known, since it has just been fitted
         self._variance[rows] = np.maximum(np.diagonal(covariance), 0.0)
         return Block(rows, covariance, 0.0, 0, off, Change(off, TOLD_LOOKS))

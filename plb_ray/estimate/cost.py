@@ -18,10 +18,7 @@ Pooled evidence halves in `half_life_s`, so a busy hour outweighs an idle one an
 params apart halves in APART_HALF_LIVES of it, since it takes longer to come by.
 
 Times: a cost per second is in the seconds of `LoadSnapshot.at_s`. A replay in compressed time must report all of it in trace
-seconds, as `plb_ray.simulation.scaled_queue` does.
-
-What a shard uses when idle is taken off before, as far as it was seen without any message, and intervals that show nothing
-beside it teach nothing (`plb_ray.estimate.idle`). Like memory beyond payloads it is shared out equally, as part of the load.
+seconds, as `plb_ray.simulation.scaled_queue` does. What a shard uses when idle counts as cost of its messages.
 """
 
 from __future__ import annotations
@@ -36,12 +33,10 @@ import numpy as np
 from plb_ray.estimate.alarms import alarms_of, believable, times_others
 from plb_ray.estimate.apart import SPREAD, Apart, Look, learned
 from plb_ray.estimate.group import APART, GroupSums, Ratio
-from plb_ray.estimate.idle import Idle
 from plb_ray.estimate.looks import CPU_ROW, IO_ROW, Interval, compared, per_place
-from plb_ray.estimate.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -52,6 +47,44 @@ APART_HALF_LIVES = 56.0  # of six hours are two weeks: sums tell little at a tim
 SHRINK_MESSAGES = 20.0  # a young order param's payload counts as much as the pooled one after so many messages
 BAND = 0.9  # how often a cost should lie between lower and upper
 BAND_Z = 1.6449
+
+
+@dataclass(frozen=True, eq=False)
+class Table:
+    """Payload per message of the K order params seen so far, and their backlog at the last look; rows only come.
+
+    Attributes:
+        index: row of each.
+        size_bytes, size_messages: (K,) decayed payload bytes and messages appended.
+        served: (K,) decayed messages delivered: the evidence.
+        backlog_bytes: (K,).
+    """
+
+    index: Mapping[str, int] = field(default_factory=dict)
+    size_bytes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    size_messages: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    served: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+    backlog_bytes: NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+    def rows(self, names: Iterable[str]) -> NDArray[np.int64]:
+        """Return (N,) rows, -1 for unknown names."""
+        return np.array([self.index.get(name, -1) for name in names], dtype=np.int64)
+
+    def plus(self, interval: Interval, decay: float) -> tuple[Table, NDArray[np.int64]]:
+        """Return the table after an interval, and the row (N,) of each of its order params."""
+        new = [name for name in interval.names if name not in self.index]
+        index = {**self.index, **{name: len(self.index) + at for at, name in enumerate(new)}} if new else self.index
+        rows = np.array([index[name] for name in interval.names], dtype=np.int64)
+        grown = (
+            np.concatenate([decay * old, np.zeros(len(new))]) for old in (self.size_bytes, self.size_messages, self.served)
+        )
+        size_bytes, size_messages, served = grown
+        size_bytes[rows] += interval.appended_bytes
+        size_messages[rows] += interval.appended
+        served[rows] += interval.served
+        backlog = np.concatenate([self.backlog_bytes, np.zeros(len(new))])
+        backlog[rows] = interval.backlog_bytes
+        return Table(index, size_bytes, size_messages, served, backlog), rows
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,8 +111,6 @@ class CostModel:
     """Cost per message as known so far; immutable. Without evidence every cost is 0, so nothing is planned on a guess.
 
     Attributes:
-        idle: what a shard uses without any message.
-        order_params_per_shard: at the last look; 0 before.
         cpu: core-seconds per delivered message. Give it a start as `Ratio(cost x messages, messages)`.
         amplification: bytes of I/O per payload byte appended.
         payload: payload bytes per message, all order params together.
@@ -91,8 +122,6 @@ class CostModel:
         notes: what is odd in the last interval, in sentences for the operator: units, drift.
     """
 
-    idle: Idle = field(default_factory=Idle)
-    order_params_per_shard: float = 0.0
     cpu: Ratio = field(default_factory=Ratio)
     amplification: Ratio = field(default_factory=Ratio)
     payload: Ratio = field(default_factory=Ratio)
@@ -115,12 +144,11 @@ class CostModel:
         if elapsed_s <= 0:
             return self
         decay = 0.5 ** (elapsed_s / self.half_life_s)
-        interval, idle = self._beyond_idle(compared(previous, snapshot), decay, cores or {})
+        interval = compared(previous, snapshot)
         table, rows = self.table.plus(interval, decay)
         off = times_others(interval)  # (2, S)
-        known = self.table.rows(interval.names)  # before this interval: who is new costs what the others do
-        believed = believable(interval, off, cores or {}) & self._telling(interval, known)
-        pooled = replace(self._pooled(interval, believed & (off < APART) & (off > 1 / APART), decay, table), idle=idle)
+        believed = believable(interval, off, cores or {})
+        pooled = self._pooled(interval, believed & (off < APART) & (off > 1 / APART), decay, table)
         fade = 0.5 ** (elapsed_s / (self.half_life_s * APART_HALF_LIVES))
         apart = pooled.told_apart(interval, rows, believed, fade)
         return replace(pooled, apart=apart, notes=alarms_of(interval, off, apart, cores or {}))
@@ -141,8 +169,7 @@ class CostModel:
         cpu, io = (self._costs(rows, resource).reshape(shape) for resource in (CPU_ROW, IO_ROW))
         waiting = _at(self.table.backlog_bytes, rows, np.zeros(len(rows))).reshape(shape)
         memory = np.broadcast_to(waiting + self.memory_base_bytes, rates.shape)
-        idle_cpu, idle_io = self.idle.per_s / max(1.0, self.order_params_per_shard)
-        return np.stack([rates * cpu + idle_cpu, memory, rates * io + idle_io], axis=-1)
+        return np.stack([rates * cpu, memory, rates * io], axis=-1)
 
     def payload_bytes(self, order_params: tuple[str, ...]) -> NDArray[np.float64]:
         """Return (K,) payload bytes per message."""
@@ -162,19 +189,6 @@ class CostModel:
         return Bands(cost, lower, upper, _at(self.table.served, rows, nothing))
 
     # ---- learning
-
-    def _beyond_idle(self, interval: Interval, decay: float, cores: Mapping[str, float]) -> tuple[Interval, Idle]:
-        """Return what the messages of an interval cost, and what is known of idle use after it."""
-        idle = self.idle.plus(interval, believable(interval, np.ones_like(interval.spent), cores), decay)
-        return idle.taken_off(interval), idle
-
-    def _telling(self, interval: Interval, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return (2, S) whether what was spent, or should have been, stands out from what the meters cannot tell."""
-        expected = [
-            per_place(messages * self._costs(rows, resource), interval.shard_of, len(interval.shard_ids))
-            for resource, messages in enumerate((interval.served, interval.appended))
-        ]
-        return np.asarray(np.maximum(interval.spent, expected) > interval.least[:, None])
 
     def _pooled(self, interval: Interval, near: NDArray[np.bool_], decay: float, table: Table) -> CostModel:
         """Add what the shards that are `near` (2, S) each other did to what is known of everybody together."""
@@ -196,7 +210,6 @@ class CostModel:
             ),
             payload=self.payload.plus(float(sizes.sum()), float(interval.appended.sum()), decay),
             memory_base_bytes=_memory_base(interval, self.memory_base_bytes),
-            order_params_per_shard=len(interval.names) / max(1, len(interval.shard_ids)),
             table=table,
             groups=(sums[0], sums[1]),
         )
@@ -216,7 +229,6 @@ class CostModel:
                 [rows[members[at]] for at in used],
                 [counts[members[at]] for at in used],
                 interval.spent[resource][used],
-                float(interval.blur[resource]),
             )
             group = self._group_costs(resource)
             found.append(learned(self.apart[resource].aged(group, fade), look, group, fade))

@@ -17,10 +17,8 @@ import numpy as np
 
 from plb_ray.errors import BadInputError
 from plb_ray.estimate.apart import Apart, Block, Change
-from plb_ray.estimate.cost import CostModel
+from plb_ray.estimate.cost import CostModel, Table
 from plb_ray.estimate.group import GroupSums, Ratio
-from plb_ray.estimate.idle import Idle, Silence
-from plb_ray.estimate.table import Table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -50,8 +48,6 @@ def to_bytes(saved: SavedCosts) -> bytes:
         "at_s": saved.at_s,
         "half_life_s": cost.half_life_s,
         "memory_base_bytes": cost.memory_base_bytes,
-        "order_params_per_shard": cost.order_params_per_shard,
-        "idle": asdict(cost.idle),
         "order_params": list(cost.table.index),
         "groups": [asdict(group) for group in cost.groups],
         **{name: asdict(getattr(cost, name)) for name in _RATIOS},
@@ -86,10 +82,7 @@ def _model(manifest: dict[str, Any], arrays: Arrays) -> CostModel:
     table = Table({name: row for row, name in enumerate(names)}, *(_sized(arrays[each], len(names)) for each in _TABLE))
     first, second = (GroupSums(**group) for group in manifest["groups"])
     cpu, io_ = (_apart_in(each, str(at), arrays, len(names)) for at, each in enumerate(manifest["apart"]))
-    silences = manifest.get("idle", {})  # what was written before idle use was kept has none
     return CostModel(
-        idle=Idle(**{name: Silence(*(Ratio(**ratio) for ratio in each.values())) for name, each in silences.items()}),
-        order_params_per_shard=manifest.get("order_params_per_shard", 0.0),
         cpu=Ratio(**manifest["cpu"]),
         amplification=Ratio(**manifest["amplification"]),
         payload=Ratio(**manifest["payload"]),

@@ -78,20 +78,17 @@ class GroupSums:
         return per_message, per_byte
 
 
-def near_the_middle(spent: NDArray[np.float64], basis: NDArray[np.float64], least: float) -> NDArray[np.float64]:
+def near_the_middle(spent: NDArray[np.float64], basis: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return (S,) each shard's spent / basis as a multiple of the shards' middle; 1 where there is nothing to compare.
 
     The middle is the median, the lower one of an even number, of those that did at least VOTES of what the median shard did:
-    neither one busy shard nor some idle ones can set it. Compared is who spent more than `least`, or should have.
+    neither one busy shard nor some idle ones can set it.
     """
     off = np.ones(len(spent))
     compared = np.flatnonzero((basis > 0) & (spent > 0))
-    told = compared[spent[compared] > least]
-    if not told.size:
+    if compared.size < 2:
         return off
-    voting = told[basis[told] >= VOTES * np.median(basis[told])]
-    middle = np.sort(spent[voting] / basis[voting])[(len(voting) - 1) // 2]
-    compared = compared[np.maximum(spent[compared], middle * basis[compared]) > least]
-    if compared.size >= 2:
-        off[compared] = spent[compared] / (basis[compared] * middle)
+    each = spent[compared] / basis[compared]
+    voting = np.sort(each[basis[compared] >= VOTES * np.median(basis[compared])])
+    off[compared] = each / voting[(len(voting) - 1) // 2]
     return off

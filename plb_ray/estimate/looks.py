@@ -40,9 +40,7 @@ class Interval:
         served: (N,) messages delivered: acknowledgements, scaled so that a shard's sum is what it says it delivered.
         backlog_bytes: (N,) waiting payload in the later look.
         spent: (2, S) core-seconds, and bytes of I/O.
-        blur: (2,) deviation of what the meters say of no message at all.
-        least: (2,) what is spent or expected must be more than this, or it says nothing of costs.
-        appended_messages, payload_bytes: (S,) appended.
+        payload_bytes: (S,) appended.
         delivered: (S,) messages.
         settled: (S,) whether nobody came or left, so that the sums are those of `served` and `appended`.
         memory_beyond_bytes: memory beyond waiting payload, of all shards together; not finite if one told nonsense.
@@ -57,9 +55,6 @@ class Interval:
     served: NDArray[np.float64]
     backlog_bytes: NDArray[np.float64]
     spent: NDArray[np.float64]
-    blur: NDArray[np.float64]
-    least: NDArray[np.float64]
-    appended_messages: NDArray[np.float64]
     payload_bytes: NDArray[np.float64]
     delivered: NDArray[np.float64]
     settled: NDArray[np.bool_]
@@ -90,9 +85,6 @@ def compared(previous: LoadSnapshot, snapshot: LoadSnapshot) -> Interval:
         served=_shared_out(delivered, shard_of, acknowledged, appended),
         backlog_bytes=backlog_bytes,
         spent=np.array([_spent(then, now, seconds) for then, now in comparable], dtype=np.float64).reshape(-1, 2).T,
-        blur=np.zeros(2),
-        least=np.zeros(2),
-        appended_messages=per_place(appended, shard_of, len(place)),
         payload_bytes=per_place(appended_bytes, shard_of, len(place)),
         delivered=delivered,
         settled=np.array([_settled(then, now) for then, now in comparable], dtype=np.bool_),

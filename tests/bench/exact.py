@@ -20,7 +20,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
-from math import inf
 
 import numpy as np
 from ortools.math_opt.python import mathopt
@@ -85,8 +84,8 @@ def naive(problem) -> Naive:
     )
 
 
-def cp_sat(problem, wall_s: float, *, seed: int = 1, workers: int = 2, effort_s: float = inf) -> Answer:
-    """Solve without overload by CP-SAT; `effort_s` is in its own deterministic seconds. Loads and costs must be whole."""
+def cp_sat(problem, wall_s: float, *, seed: int = 1, workers: int = 2) -> Answer:
+    """Solve without overload by CP-SAT. Loads and costs must be whole numbers."""
     began_s = monotonic_s()
     model, data = cp_model.CpModel(), naive(problem)
     x = [model.new_bool_var("") for _ in range(data.row.size)]
@@ -101,7 +100,6 @@ def cp_sat(problem, wall_s: float, *, seed: int = 1, workers: int = 2, effort_s:
     model.minimize(int(data.cost.sum()) - stay)
     solver = cp_model.CpSolver()
     solver.parameters.max_time_in_seconds = max(0.1, wall_s - (monotonic_s() - began_s))
-    solver.parameters.max_deterministic_time = effort_s
     solver.parameters.num_workers = workers
     solver.parameters.random_seed = seed
     solver.parameters.linearization_level = 2
@@ -131,9 +129,9 @@ def math_opt(problem, wall_s: float, *, solver: str = "HIGHS", overload: bool = 
     return Answer(owner, max(0.0, bound), status, monotonic_s() - began_s)
 
 
-def oracle(problem, wall_s: float, *, effort_s: float = inf) -> Answer:
+def oracle(problem, wall_s: float) -> Answer:
     """Return the least cost without overload, by CP-SAT; if there is none, of the least overload, by SCIP."""
-    answer = cp_sat(problem, wall_s, effort_s=effort_s)
+    answer = cp_sat(problem, wall_s)
     return math_opt(problem, wall_s, solver="GSCIP", overload=True) if answer.status == INFEASIBLE else answer
 
 

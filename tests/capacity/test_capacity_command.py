@@ -87,7 +87,7 @@ def test_the_page_holds_the_answer_and_asks_no_network(capsys, trace, tmp_path):
     assert "proven lower bound" in text
     assert 'id="hours"' in text
     assert "<script src" not in text
-    assert "prefers-color-scheme:dark" in text
+    assert "color-scheme:light dark" in text
     nasty = {**ANSWER, "plan": {**ANSWER["plan"], "drain": ["<b>x</b>"]}}
     assert "<b>x</b>" not in page(nasty)
 

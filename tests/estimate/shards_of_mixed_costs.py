@@ -18,8 +18,6 @@ class MixedQueue:
         meter_noise: deviation of what a meter says of an interval, as a share of it.
         exact: arrivals are the rates, not drawn from them.
         meter_factor: of shards whose meters tell another unit.
-        idle_cores, idle_io_bytes_per_s: what a shard uses besides its messages.
-        tick_s, page_bytes: quanta that the meters count in; 0: none.
     """
 
     cpu_core_s: np.ndarray
@@ -31,10 +29,6 @@ class MixedQueue:
     exact: bool = False
     at_s: float = 0.0
     meter_factor: dict[int, float] = field(default_factory=dict)
-    idle_cores: float = 0.0
-    idle_io_bytes_per_s: float = 0.0
-    tick_s: float = 0.0
-    page_bytes: float = 0.0
 
     def __post_init__(self):
         self.shards = int(self.owner.max()) + 1
@@ -49,9 +43,8 @@ class MixedQueue:
         counts = np.rint(rates * seconds).astype(np.int64) if self.exact else self.rng.poisson(rates * seconds)
         self.messages += counts
         self.at_s += seconds
-        uses = ((self.cpu, self.cpu_core_s, self.idle_cores), (self.io, self.io_bytes, self.idle_io_bytes_per_s))
-        for total, cost, idle in uses:
-            spent = np.bincount(self.owner, counts * cost, self.shards) + idle * seconds
+        for total, cost in ((self.cpu, self.cpu_core_s), (self.io, self.io_bytes)):
+            spent = np.bincount(self.owner, counts * cost, self.shards)
             spent *= np.maximum(0.0, 1 + self.meter_noise * self.rng.normal(size=self.shards))
             for shard, factor in self.meter_factor.items():
                 spent[shard] *= factor
@@ -73,8 +66,8 @@ class MixedQueue:
                 int(self.served[s]),
                 0.0,
                 tuple(loads[s]),
-                _whole(float(self.cpu[s]), self.tick_s),
-                _whole(float(self.io[s]), self.page_bytes),
+                float(self.cpu[s]),
+                float(self.io[s]),
             )
             for s in range(self.shards)
         ]
@@ -93,11 +86,6 @@ class MixedQueue:
     @property
     def names(self):
         return tuple(f"op-{k}" for k in range(len(self.owner)))
-
-
-def _whole(value, quantum):
-    """Return what a meter shows that counts in quanta."""
-    return value // quantum * quantum if quantum else value
 
 
 def mixed_queue(seed, order_params, shards, spread=10.0, payloads=(100, 2000), **more):

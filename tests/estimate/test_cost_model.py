@@ -115,11 +115,3 @@ def test_a_counter_is_believed_over_the_sample_of_the_last_moment():
     model = CostModel().updated(LoadSnapshot(0.0, (before,)), LoadSnapshot(60.0, (after,)))
     assert model.cpu.value == pytest.approx(2.0 / 1000)
     assert model.amplification.value == pytest.approx(0.3e6 / (1000 * 100))
-
-
-def test_an_order_param_that_comes_later_joins_the_others():
-    """One that was not there at the looks before is learned from its first interval on, beside those that were."""
-    model = CostModel().updated(*two_looks([50, 200], [100, 1000]))
-    later = model.updated(*two_looks([50, 200, 100], [100, 1000, 100]))
-    load = later.load(("op-0", "op-2"), np.array([1.0, 1.0]))
-    assert load[:, 0] == pytest.approx([CPU_CORE_S] * 2, rel=0.05)

@@ -77,7 +77,7 @@ def test_who_predicts_is_not_trapped_by_load_that_changes_places():
     """Fewer moves than reacting, less overload, and far fewer returns; who reacts does chase, so the trap is one."""
     arms = played("oscillation-trap")[1]
     reactive, predictive = arms["reactive"], arms["predictive"]
-    assert reactive.thrash > 0.2
+    assert reactive.thrash > 0.15
     assert predictive.thrash < 0.5 * reactive.thrash
     assert len(predictive.sent) < 0.5 * len(reactive.sent)
     assert predictive.totals.excess_messages < reactive.totals.excess_messages

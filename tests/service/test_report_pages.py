@@ -20,6 +20,7 @@ COLOURS = """() => {
   return { ground: style(document.body).backgroundColor, line: style(document.querySelector(".js-line")).stroke,
     texts: text.map((node) => (node instanceof SVGElement ? style(node).fill : style(node).color)) };
 }"""
+REPAINTED = "(before) => getComputedStyle(document.querySelector('.js-line')).stroke !== before"
 CONTRAST_MIN = 4.5
 LOAD_MS_MAX = 150_000  # 4.5 MB of script take their time on a machine that is busy with other tests
 
@@ -67,6 +68,7 @@ async def test_a_page_is_readable_everywhere(page_file, scheme, size):
         drawn = await page.locator("#lines svg.main-svg").first.bounding_box()
         other = "light" if scheme == "dark" else "dark"
         await page.emulate_media(color_scheme=other)
+        await page.wait_for_function(REPAINTED, arg=found["line"])
         changed = await page.evaluate(COLOURS)
         await browser.close()
     for colours in (found, changed):

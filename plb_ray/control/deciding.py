@@ -219,7 +219,7 @@ class Decider:
                 admission = Admission.NOT_WORTH_IT
             else:
                 wave = move.wave - first_wave + 1
-                admission = self._one(move, until_s, rooms, budgets, late=wave > 1, in_time=wave <= waves)
+                admission = self._one(move, until_s, rooms, budgets, late=wave > 1, in_time=wave <= waves and not move.via)
             result.append(AdmittedMove(move, admission, until_s if admission is Admission.DEFERRED else None))
         return result
 

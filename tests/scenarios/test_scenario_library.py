@@ -78,6 +78,6 @@ def test_who_predicts_is_not_trapped_by_load_that_changes_places():
     arms = played("oscillation-trap")[1]
     reactive, predictive = arms["reactive"], arms["predictive"]
     assert reactive.thrash > 0.15
-    assert predictive.thrash < 0.5 * reactive.thrash
+    assert predictive.thrash == 0
     assert len(predictive.sent) < 0.5 * len(reactive.sent)
     assert predictive.totals.excess_messages < reactive.totals.excess_messages

@@ -24,7 +24,7 @@ QUICK = NetworkParams(lookback=12, margin=2, hidden=16, steps=15, batch=64, budg
 SETTINGS = PoolSettings(actors=2, dedicated_hot=1, timeout_s=10.0)
 
 
-async def eventually(condition, seconds=80):
+async def eventually(condition, seconds=300):
     """Poll an async condition until it holds; return what it returned."""
     async with asyncio.timeout(seconds):
         while not (value := await condition()):  # noqa: ASYNC110 (it happens in another process)
@@ -59,7 +59,7 @@ class Unteachable(FlatForecaster):
         super().fit(history, horizon, on_progress, parent)
 
 
-@pytest.mark.timeout(240)  # two processes import torch, one of them twice
+@pytest.mark.timeout(900)  # two processes import torch, one of them twice
 async def test_networks_are_trained_serve_and_survive_the_death_of_their_actor(ray_with_fakes, tmp_path):
     """The whole life of the pool with real networks.
 

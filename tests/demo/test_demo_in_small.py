@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-pytestmark = [pytest.mark.demo, pytest.mark.ray, pytest.mark.shards, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.demo, pytest.mark.ray, pytest.mark.shards, pytest.mark.timeout(1300)]
 ARM_KEYS = {
     "sent",
     "consumed",
@@ -22,7 +22,7 @@ ARM_KEYS = {
 }
 
 
-def plb(*arguments: str, cwd: Path, timeout_s: float = 350) -> subprocess.CompletedProcess:
+def plb(*arguments: str, cwd: Path, timeout_s: float = 1200) -> subprocess.CompletedProcess:
     command = [str(Path(sys.executable).parent / "plb"), *arguments]
     environment = {**os.environ, "COLUMNS": "120"}
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False)

@@ -197,7 +197,7 @@ def _add_some(path, count):
 
 def test_two_processes_at_once_lose_nothing(tmp_path):
     """Versions added by two processes have names of their own, and every event a number of its own."""
-    context = multiprocessing.get_context("fork")
+    context = multiprocessing.get_context("spawn")
     both = [context.Process(target=_add_some, args=(tmp_path, 5)) for _ in range(2)]
     for each in both:
         each.start()

@@ -49,8 +49,8 @@ class NextBin:
         return LoadEstimate(trace.order_params, trace.start_s + STEP_S * (at_bin + np.arange(2)), load, load, 0.9)
 
 
-def minutes_for(bins, arms):
-    return arms * (bins * LEAST_BIN_S + OVERHEAD_S + 0.01) / 60
+def minutes_for(bins, arms, bin_s=LEAST_BIN_S):
+    return arms * (bins * bin_s + OVERHEAD_S + 0.01) / 60
 
 
 def test_the_part_that_is_congested_for_the_longest_is_run_and_fits_the_time():
@@ -99,8 +99,11 @@ def test_what_cannot_be_run_is_refused(on, minutes, words):
 
 @pytest.mark.shards
 def test_the_arms_on_real_shards_have_the_figures_of_the_model():
-    """Hashing leaves the excess that the model says, within 5 %; who acts leaves less, by real migrations, in order."""
-    live = staged(field(), arms=2, minutes=minutes_for(BINS, 2))
+    """Hashing leaves the excess that the model says, within 5 %; who acts leaves less, by real migrations, in order.
+
+    In bins so long that a sender which is some 50 ms late on a busy machine puts few messages into the next one.
+    """
+    live = staged(field(), arms=2, minutes=minutes_for(BINS, 2, bin_s=2.0))
     told = []
     found = run_live(
         live, ["static", "oracle"], lambda arm: (NextBin(live.on) if arm == "oracle" else None, None), 1, told_to(told)

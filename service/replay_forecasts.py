@@ -21,11 +21,12 @@ import numpy as np
 from models.base import LEVELS, on_grid, truncated
 from models.factory import calibrated_ensemble, candidates_for
 from plb_ray.control.common_errors import CommonErrors
-from plb_ray.control.hedging import DAY_S, MOMENTS_MAX, PastLoads
+from plb_ray.control.hedging import MOMENTS_MAX, PastLoads
 from plb_ray.control.joint_errors import JointErrors
 from plb_ray.control.pairing import kept_steps, outcomes_of
 from plb_ray.domain.load import LoadEstimate
 from plb_ray.domain.rates import Forecast, short_horizon
+from plb_ray.domain.words import DAY_S
 from plb_ray.errors import NoForecastError
 from plb_ray.estimate.cost import CostModel, Ratio
 from plb_ray.estimate.load import estimate_load

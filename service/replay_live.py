@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -27,11 +26,12 @@ from plb_ray.client import QueueResolver
 from plb_ray.clock import WallClock, monotonic_s
 from plb_ray.control.damping import Memory
 from plb_ray.control.deciding import Decider
+from plb_ray.control.mover import Mover
 from plb_ray.control.orders import Orders
 from plb_ray.control.situation import Situation
 from plb_ray.domain.load import RESOURCES
-from plb_ray.domain.migration import MigrationRequest, MigrationStep
-from plb_ray.errors import OutcomeUnknownError, PlbError
+from plb_ray.domain.migration import MigrationStep
+from plb_ray.errors import OutcomeUnknownError
 from plb_ray.journal.journal import open_journal
 from plb_ray.queues.coordinator import Coordinator
 from plb_ray.rpc.queue_control import QueueControlServicer
@@ -52,7 +52,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from plb_ray.domain.migration import MigrationRecord
-    from plb_ray.domain.plan import Move
     from plb_ray.simulation.checker import Verdict
     from plb_ray.simulation.replay.arm import Foresight, Hindsight
     from service.replay_live_stage import Staged
@@ -165,22 +164,21 @@ class _Playing:
     foresight: Foresight | None
     hindsight: Hindsight | None
     memory: Memory = field(default_factory=Memory)
-    records: list[MigrationRecord] = field(default_factory=list)
-    moving: dict[str, str] = field(default_factory=dict)
+    moved: list[MigrationRecord] = field(default_factory=list)
     measured_ticks: int = 0
-    _tasks: set[asyncio.Task[bool]] = field(default_factory=set)
 
     async def play(self, folder: Path, passed: Callable[[float], None]) -> ArmResult:
         """Play it on fresh shards."""
         began_s, stage = monotonic_s(), self.live.stage
         async with _queue(self.live, folder) as (coordinator, endpoint):
             resolver = QueueResolver(endpoint)
+            mover = Mover(coordinator.migrate, BalancerSettings().migrations_in_flight, self._note, lambda _id, _why: None)
             start_s = monotonic_s() + START_IN_S
             running = asyncio.create_task(self.traffic.run(resolver, resolver.endpoints, START_IN_S, DRAIN_S))
             try:
-                waiting = await self._bins(coordinator, start_s, passed)
+                waiting = await self._bins(coordinator, mover, start_s, passed)
                 await running
-                await asyncio.gather(*self._tasks)
+                await mover.ended()
             finally:
                 running.cancel()
                 await asyncio.gather(running, return_exceptions=True)
@@ -190,7 +188,9 @@ class _Playing:
         elapsed_s = monotonic_s() - began_s
         return ArmResult(self._totals(), self.memory.thrash, self.measured_ticks, elapsed_s, waiting, over)
 
-    async def _bins(self, coordinator: Coordinator, start_s: float, passed: Callable[[float], None]) -> NDArray[np.float64]:
+    async def _bins(
+        self, coordinator: Coordinator, mover: Mover, start_s: float, passed: Callable[[float], None]
+    ) -> NDArray[np.float64]:
         """Decide at the beginning of each bin; return (bins,) what waits at its end, in messages of the trace."""
         stage, waiting, before = self.live.stage, np.zeros(self.live.on.bins), None
         for number in range(self.live.on.bins):
@@ -198,7 +198,7 @@ class _Playing:
             if number:
                 waiting[number - 1] = self._waits()
             if self.decider is not None:
-                before = await self._decide(coordinator, number, before)
+                before = await self._decide(coordinator, mover, number, before)
             passed(number / self.live.on.bins)
         await asyncio.sleep(max(0.0, start_s + self.live.on.bins * stage.seconds_per_bin - monotonic_s()))
         waiting[-1] = self._waits()
@@ -208,11 +208,12 @@ class _Playing:
         return (self.traffic.progress.sent - self.traffic.progress.consumed) / self.live.scale
 
     async def _decide(
-        self, coordinator: Coordinator, number: int, before: NDArray[np.float64] | None
+        self, coordinator: Coordinator, mover: Mover, number: int, before: NDArray[np.float64] | None
     ) -> NDArray[np.float64]:
         """Look, decide, and send the moves; return the counters that were seen."""
         assert self.decider is not None
         on, at_bin = self.live.on, self.live.on.first_bin + number
+        mover.drop_waiting()
         totals = await _counters(coordinator, on.trace.order_params)
         totals = totals if before is None else np.maximum(totals, before)  # who is just moving may be missing
         came = on.trace.counts[:, at_bin - 1].astype(np.float64) if before is None else (totals - before) / self.live.scale
@@ -230,49 +231,18 @@ class _Playing:
             owner=owner,
             measured=measured,
             estimate=self.foresight.estimate(at_bin, owner) if self.foresight else None,
-            moving=dict(self.moving),
+            moving=dict(mover.on_their_way),
             past=self.hindsight.past(at_bin) if self.hindsight else None,
         )
         ruling, self.memory = await asyncio.to_thread(self.decider.decide, situation, Orders(), self.memory)
         self.measured_ticks += situation.estimate is not None and ruling.basis == "measured"
-        before_it: tuple[asyncio.Task[bool], ...] = ()
-        for _, wave in groupby(sorted(ruling.sent, key=lambda move: move.wave), key=lambda move: move.wave):
-            before_it = tuple(self._start(coordinator, number, move, before_it) for move in wave)
+        mover.send(ruling.sent, number)
         return totals
 
-    def _start(
-        self, coordinator: Coordinator, number: int, move: Move, before: tuple[asyncio.Task[bool], ...]
-    ) -> asyncio.Task[bool]:
-        request = MigrationRequest(
-            f"{number}-{move.order_param}", move.order_param, move.source, move.destination, move.reason
-        )
-        self.moving[request.order_param] = request.destination
-        task = asyncio.create_task(self._migrate(coordinator, request, before))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-        return task
-
-    async def _migrate(
-        self, coordinator: Coordinator, request: MigrationRequest, before: tuple[asyncio.Task[bool], ...]
-    ) -> bool:
-        """Carry a move out after the wave before it; return whether it got through.
-
-        One that fails is rolled back, and the next decision sees it where it was.
-        """
-        record = None
-        try:
-            if not all(await asyncio.gather(*before)):
-                return False
-            async for record in coordinator.migrate(request):  # noqa: B007  the last one is kept
-                pass
-        except PlbError:
-            return False
-        finally:
-            del self.moving[request.order_param]
-        if record is None or record.step is not MigrationStep.DONE:
-            return False
-        self.records.append(record)
-        return True
+    def _note(self, record: MigrationRecord) -> None:
+        """Keep a migration whose destination serves."""
+        if record.step is MigrationStep.MAPPED:
+            self.moved.append(record)
 
     def _totals(self) -> Totals:
         """Return the figures in trace time and messages of the trace."""
@@ -284,8 +254,8 @@ class _Playing:
         return Totals(
             overload_shard_s=float((report.arrivals > able + 1).sum()) * live.on.trace.step_s,
             excess_messages=float(beyond.sum()) / live.scale,
-            moved_bytes=float(sum(record.bytes_copied for record in self.records)) / live.scale,
-            migrations=len(self.records),
+            moved_bytes=float(sum(record.bytes_copied for record in self.moved)) / live.scale,
+            migrations=len(self.moved),
             shard_s=float(len(live.on.rates) * live.on.bins * live.on.trace.step_s),
             delays=np.bincount(places, minlength=len(DELAY_EDGES_S)) / live.scale,
         )

@@ -58,7 +58,9 @@ class Answers(LookAnswers):
         self._orders = OrderDesk(parts.orders, parts.queue, parts.clock.now_s, Mode(settings.mode))
         self._plans = PlanDesk(parts.plans, parts.clock.now_s, parts.scribe.note)
         self._observer = Observer(parts.queue, parts.history, surroundings.lookback_steps)
-        self._mover = Mover(parts.queue, settings.migrations_in_flight, parts.meter.note)
+        self._mover = Mover(
+            parts.queue.migrate, settings.migrations_in_flight, parts.meter.note, parts.scribe.migration_dropped
+        )
         self._known_events = KnownEvents(parts.events)
         self._record = Record(parts, settings.headroom)
         self._seen: Observation | None = None

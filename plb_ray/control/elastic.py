@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from plb_ray.domain.words import in_words
 from plb_ray.errors import BadInputError
 
 if TYPE_CHECKING:
@@ -145,10 +146,10 @@ class ElasticPolicy:
         if most <= shards_now:
             return None
         after_s = max(0.0, float(starts_s[soon][int(needed[soon].argmax())]) - outlook.at_s)
-        when = "now" if after_s == 0 else f"in {_span(after_s)}"
+        when = "now" if after_s == 0 else f"in {in_words(after_s)}"
         return (
             most,
-            f"{most} shards are needed {when}; there are {shards_now}, and a new one takes {_span(self._settings.lead_s)}",
+            f"{most} shards are needed {when}; there are {shards_now}, and one more takes {in_words(self._settings.lead_s)}",
         )
 
     def _in(
@@ -164,13 +165,13 @@ class ElasticPolicy:
         near = starts_s < outlook.at_s + dwell_s
         most = int(fewer[near].max())
         if most >= shards_now:
-            return shards_now, f"{shards_now} shards are needed within {_span(dwell_s)}", None
+            return shards_now, f"{shards_now} shards are needed within {in_words(dwell_s)}", None
         changed = memory.shards != shards_now or memory.fewer_since_s is None
         since_s = outlook.at_s if changed or memory.fewer_since_s is None else memory.fewer_since_s
         waited_s = outlook.at_s - since_s
         if waited_s < dwell_s:
-            return shards_now, f"{most} shards would do; waiting {_span(dwell_s - waited_s)} more to be sure", since_s
-        return shards_now - 1, f"{most} shards have sufficed for {_span(waited_s)} and will for {_span(dwell_s)}", None
+            return shards_now, f"{most} shards would do; waiting {in_words(dwell_s - waited_s)} more to be sure", since_s
+        return shards_now - 1, f"{most} shards have sufficed for {in_words(waited_s)} and will for {in_words(dwell_s)}", None
 
 
 def shards_needed(load: NDArray[np.float64], usable: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -240,10 +241,3 @@ def _first_fit(share: NDArray[np.float64], large: NDArray[np.int64]) -> tuple[ND
         opened = np.where(there, np.maximum(opened, shard + 1), opened)
     room[np.arange(most) >= opened[:, None]] = 0.0
     return room, opened
-
-
-def _span(seconds: float) -> str:
-    """Return a length of time in the unit that people would use."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.3g} h"

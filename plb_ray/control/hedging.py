@@ -31,6 +31,7 @@ from plb_ray.domain.descent import Slope, descend
 from plb_ray.domain.load import RESOURCES
 from plb_ray.domain.plan import NOWHERE, Move
 from plb_ray.domain.sums import per_shard
+from plb_ray.domain.words import DAY_S, in_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -48,8 +49,6 @@ MOMENTS_MAX = 1008
 
 CELLS_MAX = 3_000_000
 """Order params x moments x resources that are kept at most."""
-
-DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,12 +180,8 @@ def _movable(problem: PlanProblem) -> NDArray[np.bool_]:
 
 
 def _reason(problem: PlanProblem, source: int, gain_s: float, past: PastLoads) -> str:
-    span = _span(past.load.shape[1] * past.lasts_s)
+    span = in_words(past.load.shape[1] * past.lasts_s)
     return (
         f"what came together in the last {span} would fill {problem.shards[source]} beyond its limit again; "
         f"this takes {gain_s:,.0f} s of a whole shard's overload away"
     )
-
-
-def _span(seconds: float) -> str:
-    return f"{seconds / DAY_S:.0f} days" if seconds >= 2 * DAY_S else f"{seconds / 3600:.2g} h"

@@ -17,9 +17,8 @@ from plb_ray.domain.migration import MigrationRequest, MigrationStep
 from plb_ray.errors import PlbError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import AsyncGenerator, Callable, Iterable
 
-    from plb_ray.control.ports import Queue
     from plb_ray.domain.migration import MigrationRecord
     from plb_ray.domain.plan import Move
 
@@ -35,23 +34,31 @@ class Mover:
     """Use from one event loop.
 
     Args:
-        queue: where migrations are started.
+        migrate: starts a migration, or joins it, and follows it.
         in_flight: most at once.
         note: told each record of a migration that is followed.
+        dropped: told the id of each migration that is not begun after all, and why.
 
     Attributes:
         on_their_way: destination of each order param whose move has not ended or waits for its turn.
         last_error: why the last refused migration could not be run; empty if none was refused since it was cleared.
     """
 
-    def __init__(self, queue: Queue, in_flight: int, note: Callable[[MigrationRecord], None]) -> None:
+    def __init__(
+        self,
+        migrate: Callable[[MigrationRequest], AsyncGenerator[MigrationRecord, None]],
+        in_flight: int,
+        note: Callable[[MigrationRecord], None],
+        dropped: Callable[[str, str], None],
+    ) -> None:
         self.on_their_way: dict[str, str] = {}
         self.last_error = ""
-        self._queue = queue
+        self._run = migrate
         self._note = note
+        self._dropped = dropped
         self._permits = asyncio.Semaphore(in_flight)
         self._tasks: set[asyncio.Task[bool]] = set()
-        self._waiting: dict[str, asyncio.Task[bool]] = {}
+        self._waiting: dict[str, tuple[str, asyncio.Task[bool]]] = {}  # migration id and task, by order param
 
     def send(self, moves: Iterable[Move], decision_number: int) -> None:
         """Start the moves of a decision, a wave when the one before it is over.
@@ -67,16 +74,22 @@ class Mover:
         request_id = migration_id_of(decision_number, move.order_param)
         request = MigrationRequest(request_id, move.order_param, move.source, move.destination, move.reason)
         self.on_their_way[move.order_param] = move.destination
-        task = self._waiting[move.order_param] = asyncio.create_task(self._migrate(request, before))
+        task = asyncio.create_task(self._migrate(request, before))
+        self._waiting[move.order_param] = request_id, task
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
 
+    async def ended(self) -> None:
+        """Wait until every move that was sent has ended."""
+        await asyncio.gather(*self._tasks)
+
     def drop_waiting(self) -> None:
         """Forget the moves that have not begun."""
-        for order_param, task in self._waiting.items():
+        for order_param, (migration_id, task) in self._waiting.items():
             task.cancel()
             self.on_their_way.pop(order_param, None)
+            self._dropped(migration_id, "its turn had not come when the next tick began, which plans anew")
         self._waiting.clear()
 
     async def _migrate(self, request: MigrationRequest, before: tuple[asyncio.Task[bool], ...]) -> bool:
@@ -84,7 +97,7 @@ class Mover:
         if before and not await _all_through(before):
             self._waiting.pop(request.order_param, None)
             self.on_their_way.pop(request.order_param, None)
-            LOG.info("migration %s is not begun: one that makes room for it did not get through", request.request_id)
+            self._dropped(request.request_id, "one that makes room for it did not get through")
             return False
         async with self._permits:
             self._waiting.pop(request.order_param, None)
@@ -93,10 +106,10 @@ class Mover:
     async def _follow(self, request: MigrationRequest) -> bool:
         """Run a migration until the destination serves; return whether it does. Leaving its stream cancels nothing."""
         try:
-            async with aclosing(self._queue.migrate(request)) as records:
+            async with aclosing(self._run(request)) as records:
                 async for record in records:
                     self._note(record)
-                    if record.step is MigrationStep.MAPPED:
+                    if record.step in (MigrationStep.MAPPED, MigrationStep.DONE):
                         return True
         except PlbError as error:
             self.last_error = f"migration {request.request_id}: {error}"

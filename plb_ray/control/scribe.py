@@ -100,6 +100,10 @@ class Scribe:
             outcome = "done" if done else "rolled back"
             self.note("migration.ended", record.migration_id, outcome, way if done else f"{way}; {record.error}")
 
+    def migration_dropped(self, migration_id: str, why: str) -> None:
+        """Note that a move that was ordered is not begun after all."""
+        self.note("migration.dropped", migration_id, "not begun", why)
+
     def _start(self) -> None:
         if self._flushing is None or self._flushing.done():
             self._flushing = asyncio.create_task(self.write(), name="write the audit log")

@@ -4,6 +4,7 @@ Actions are words with a dot: what is acted upon, then what is done to it.
 
     decision.made       the balancer decided to move order params            target: number of the decision
     migration.sent      a move was ordered from the queue                    target: migration id
+    migration.dropped   a move that was ordered is not begun after all       target: migration id
     migration.ended     a migration of anybody's has ended                   target: migration id
     champion.demoted    the baseline serves a horizon from now on            target: the horizon
     forecasts.proved    the mode `auto` acts on forecasts from now on        target: the horizon

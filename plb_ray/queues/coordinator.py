@@ -28,7 +28,7 @@ from plb_ray.queues.closing import Closing
 from plb_ray.queues.roster import Roster
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Sequence
 
     from plb_ray.clock import Clock
     from plb_ray.domain.mapping import Mapping, Placement
@@ -197,7 +197,7 @@ class Coordinator:
 
     # Migrations
 
-    async def migrate(self, request: MigrationRequest) -> AsyncIterator[MigrationRecord]:
+    async def migrate(self, request: MigrationRequest) -> AsyncGenerator[MigrationRecord, None]:
         """See `plb_ray.control.ports.Queue`. Begins with the first iteration; leaving the iterator cancels nothing."""
         trail = await self._runner.start(request)
         async for record in trail.follow():

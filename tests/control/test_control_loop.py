@@ -330,17 +330,21 @@ async def test_moves_that_have_not_begun_are_forgotten_at_the_next_tick():
             await asyncio.Event().wait()
             yield
 
-    began = []
-    mover = Mover(Stuck(), in_flight=1, note=began.append)
+    began, dropped = [], []
+    mover = Mover(Stuck().migrate, 1, note=began.append, dropped=lambda migration_id, _why: dropped.append(migration_id))
     mover.send([Move(name, "s0", "s1", "test") for name in ("a", "b")], 1)
     await asyncio.sleep(0)
     assert mover.on_their_way == {"a": "s1", "b": "s1"}
     mover.drop_waiting()
     await asyncio.sleep(0)
     assert mover.on_their_way == {"a": "s1"}
-    assert began == ["a"]
+    assert (began, dropped) == (["a"], ["1-b"])
     for task in list(mover._tasks):
         task.cancel()
+
+
+def never(*told):
+    raise AssertionError(told)
 
 
 async def test_a_move_ends_for_the_mover_when_the_destination_serves():
@@ -353,7 +357,7 @@ async def test_a_move_ends_for_the_mover_when_the_destination_serves():
             await asyncio.Event().wait()
 
     noted = []
-    mover = Mover(Draining(), in_flight=1, note=noted.append)
+    mover = Mover(Draining().migrate, 1, note=noted.append, dropped=never)
     mover.send([Move(name, "s0", "s1", "test") for name in ("a", "b")], 1)
     async with asyncio.timeout(5):
         while mover.on_their_way:  # noqa: ASYNC110  the mover has no event to wait for
@@ -376,8 +380,8 @@ async def test_a_wave_begins_when_the_one_before_it_has_got_through(through):
                     raise RolledBackError("1-b", "precopied", "test")
             yield MigrationRecord(request.request_id, request.order_param, "s0", "s1", 1, MigrationStep.MAPPED, "", 0.0)
 
-    began, gate = [], asyncio.Event()
-    mover = Mover(Waves(), in_flight=2, note=lambda _: None)
+    began, dropped, gate = [], [], asyncio.Event()
+    mover = Mover(Waves().migrate, 2, note=lambda _: None, dropped=lambda *told: dropped.append(told))
     mover.send([Move("c", "s0", "s1", "test", wave=2), Move("a", "s1", "s2", "test"), Move("b", "s1", "s2", "test")], 1)
     async with asyncio.timeout(5):
         while "a" in mover.on_their_way:  # noqa: ASYNC110  the mover has no event to wait for
@@ -387,6 +391,7 @@ async def test_a_wave_begins_when_the_one_before_it_has_got_through(through):
         while mover.on_their_way:  # noqa: ASYNC110  the same
             await asyncio.sleep(0)
     assert ("c" in began) is through
+    assert dropped == ([] if through else [("1-c", "one that makes room for it did not get through")])
 
 
 async def test_the_calendar_is_kept(world, tmp_path):

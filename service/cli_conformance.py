@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from plb_ray.conformance.outcome import Report, Result
     from plb_ray.conformance.registry import Check
+    from plb_ray.rpc.channel import TlsFiles
 
 _MARKS = {"pass": "green", "fail": "bold red", "skip": "yellow"}
 
@@ -50,6 +51,14 @@ def conformance(
             metavar="CMD", help="Kills and restarts the shard {shard_id} at {endpoint}. Without it no faults are tried."
         ),
     ] = "",
+    ca_file: Annotated[
+        Path | None,
+        typer.Option("--tls-ca", metavar="FILE", help="Speak TLS; authorities in PEM that vouch for the targets."),
+    ] = None,
+    cert: Annotated[
+        Path | None, typer.Option("--tls-cert", metavar="FILE", help="Speak TLS; our certificate in PEM. With --tls-key.")
+    ] = None,
+    key: Annotated[Path | None, typer.Option("--tls-key", metavar="FILE", help="Its private key in PEM.")] = None,
     json_path: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the results there; - prints them.")
     ] = None,
@@ -69,7 +78,7 @@ def conformance(
         _console(json_path).print(_catalogue(checks))
         return
     _require_usable(targets or [], json_path)
-    report = _examined(checks, targets or [], run_id, restart_command)
+    report = _examined(checks, targets or [], run_id, restart_command, _tls(ca_file, cert, key))
     if json_path is not None:
         _write(json_path, report.as_dict())
     for part in _screen(report):
@@ -89,7 +98,17 @@ def _require_usable(targets: list[str], json_path: Path | None) -> None:
         raise BadInputError(f"--json {json_path}: cannot be written; name a file in a folder that exists")
 
 
-def _examined(checks: Sequence[Check], targets: list[str], run_id: str | None, restart_command: str) -> Report:
+def _tls(ca_file: Path | None, cert: Path | None, key: Path | None) -> TlsFiles | None:
+    from plb_ray.rpc.channel import TlsFiles  # noqa: PLC0415  imports gRPC
+
+    if (cert is None) != (key is None):
+        raise BadInputError("--tls-cert goes with --tls-key: name both files, or neither")
+    return TlsFiles(ca_file, cert, key) if ca_file or cert else None
+
+
+def _examined(
+    checks: Sequence[Check], targets: list[str], run_id: str | None, restart_command: str, tls: TlsFiles | None
+) -> Report:
     """Run the checks, and say on a terminal which one runs."""
     from rich.console import Console  # noqa: PLC0415  keeps --help fast
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn  # noqa: PLC0415  keeps --help fast
@@ -97,7 +116,7 @@ def _examined(checks: Sequence[Check], targets: list[str], run_id: str | None, r
     from plb_ray.clock import wall_time_s  # noqa: PLC0415  keeps --help fast
     from plb_ray.conformance.runner import Options, examine  # noqa: PLC0415  imports gRPC
 
-    options = Options(tuple(targets), run_id or f"{wall_time_s():.3f}", restart_command)
+    options = Options(tuple(targets), run_id or f"{wall_time_s():.3f}", restart_command, tls)
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}"))
     with Progress(*columns, console=Console(stderr=True), transient=True, disable=not sys.stderr.isatty()) as progress:
         task = progress.add_task("connecting", total=len(checks))

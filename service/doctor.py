@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
-    from plb_ray.settings import ShardAddress
+    from plb_ray.settings import QueueTlsSettings, ShardAddress
 
 PYTHON_MIN, PYTHON_BELOW = (3, 11), (3, 13)
 HEAVY = "import torch, neuralforecast, ray.serve, ortools.sat.python.cp_model, grpc, deltalake, sqlalchemy, fastapi, plotly"
@@ -83,7 +83,7 @@ def _examine_settings(settings: Settings) -> Iterator[Finding]:
     if queue.kind == "embedded":
         yield _finding("queue port", partial(check_listen, queue.listen))
     else:
-        yield _finding("queue", partial(check_queue, queue.target))
+        yield _finding("queue", partial(check_queue, queue.target, queue.tls))
     for shard in queue.shards:
         yield _finding(f"shard {shard.shard_id}", partial(check_shard, shard))
     if settings.history.prometheus.url:
@@ -252,16 +252,17 @@ def check_connection(target: str) -> str:
     return f"{target} accepts connections"
 
 
-def check_queue(target: str) -> str:
+def check_queue(target: str, tls: QueueTlsSettings) -> str:
     """Return which shards a queue system lists."""
     check_connection(target)
-    return asyncio.run(_listed(target))
+    return asyncio.run(_listed(target, tls))
 
 
-async def _listed(target: str) -> str:
+async def _listed(target: str, tls: QueueTlsSettings) -> str:
     from plb_ray.rpc.queue_client import QueueClient  # noqa: PLC0415  imports gRPC
+    from service.queue_tls import tls_files  # noqa: PLC0415  the same
 
-    client = QueueClient(target, timeout_s=SHARD_TIMEOUT_S)
+    client = QueueClient(target, timeout_s=SHARD_TIMEOUT_S, tls=tls_files(tls))
     try:
         shards = await client.shards()
     finally:

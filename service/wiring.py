@@ -47,6 +47,7 @@ from service.elastic import advising, elastic, provider_of
 from service.logs import log_to
 from service.notify import watched
 from service.notify_send import Sender, targets_of
+from service.queue_tls import tls_files
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -236,7 +237,7 @@ async def _queue(
     """Return the queue system and where its QueueControl listens; embedded shards are fronted by a coordinator here."""
     settings = spec.settings
     if settings.queue.kind == "grpc":
-        client = QueueClient(settings.queue.target)
+        client = QueueClient(settings.queue.target, tls=tls_files(settings.queue.tls))
         held.push_async_callback(client.close)
         return client, settings.queue.target
     shards = [ShardClient(shard.shard_id, shard.endpoint) for shard in spec.shards]

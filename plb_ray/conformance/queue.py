@@ -13,14 +13,17 @@ if TYPE_CHECKING:
 
     import grpc
 
+    from plb_ray.rpc.channel import TlsFiles
+
 
 class QueueUnderTest:
-    """A queue. `shards` are those that it listed when the kit connected: shard id -> endpoint."""
+    """A queue. `shards` are those that it listed when the kit connected, shard id -> endpoint; `tls` is for them, too."""
 
-    def __init__(self, endpoint: str, channel: grpc.aio.Channel, shards: dict[str, str]) -> None:
+    def __init__(self, endpoint: str, channel: grpc.aio.Channel, shards: dict[str, str], tls: TlsFiles | None) -> None:
         self.endpoint = endpoint
         self.channel = channel
         self.shards = shards
+        self.tls = tls
         self.calls = Stubs(QueueControlStub(channel))
 
     async def allocate(self, name: str, shards: Sequence[str]) -> pb.Placement:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from plb_ray.conformance.registry import Check
     from plb_ray.conformance.targets import Targets
+    from plb_ray.rpc.channel import TlsFiles
 
 CHECK_S = 120.0
 
@@ -32,11 +33,13 @@ class Options:
         run_id: part of every name that the run uses; to be used once.
         restart_command: kills and restarts the shard whose id stands for {shard_id}, and returns when that is done; empty:
             the faults are skipped.
+        tls: encrypts, to every target and to the shards that a queue lists; None: plain.
     """
 
     endpoints: tuple[str, ...]
     run_id: str
     restart_command: str = ""
+    tls: TlsFiles | None = None
 
 
 async def examine(checks: Sequence[Check], options: Options, show: Callable[[Result], None] = lambda _: None) -> Report:
@@ -45,7 +48,7 @@ async def examine(checks: Sequence[Check], options: Options, show: Callable[[Res
     Raises:
         ShardUnavailableError, BadInputError: the targets cannot be tested at all, see `connected`.
     """
-    async with connected(options.endpoints) as targets:
+    async with connected(options.endpoints, options.tls) as targets:
         await _require_unused(targets, options.run_id)
         results, left = [], []
         for check in checks:

@@ -21,6 +21,8 @@ from plb_ray.rpc.v1.queue_pb2_grpc import QueueControlStub, ShardControlStub, Sh
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
 
+    from plb_ray.rpc.channel import TlsFiles
+
 CONNECT_S = 5.0
 LISTED_S = 1.0  # until a shard that a queue lists must have been reached
 CONTROL, DATA, QUEUE = "plb.v1.ShardControl", "plb.v1.ShardData", "plb.v1.QueueControl"
@@ -46,25 +48,26 @@ class Targets:
 
 
 @contextlib.asynccontextmanager
-async def connected(endpoints: Sequence[str]) -> AsyncIterator[Targets]:
-    """Connect to every target.
+async def connected(endpoints: Sequence[str], tls: TlsFiles | None = None) -> AsyncIterator[Targets]:
+    """Connect to every target, with `tls` encrypted.
 
     Raises:
         ShardUnavailableError: nothing answers there.
-        BadInputError: what answers there offers nothing of the contract, or two targets are the same thing.
+        BadInputError: what answers there offers nothing of the contract, two targets are the same thing, or a file of
+            `tls` cannot be read.
     """
     _require_distinct("targets", endpoints)
     async with contextlib.AsyncExitStack() as stack:
         shards: list[ShardUnderTest] = []
         queues: list[QueueUnderTest] = []
         for endpoint in endpoints:
-            channel = open_channel(endpoint)
+            channel = open_channel(endpoint, tls)
             stack.push_async_callback(channel.close)
             offered = await services(endpoint, channel)
             if CONTROL in offered:
                 shards.append(await _shard(endpoint, channel, has_data=DATA in offered))
             if QUEUE in offered:
-                queues.append(await _queue(endpoint, channel))
+                queues.append(await _queue(endpoint, channel, tls))
         _require_distinct("shard ids", [shard.shard_id for shard in shards])
         if len(queues) > 1:
             raise BadInputError(f"{queues[0].endpoint} and {queues[1].endpoint} are both QueueControl; name one of them")
@@ -121,8 +124,8 @@ async def _shard(endpoint: str, channel: grpc.aio.Channel, *, has_data: bool) ->
     return shard
 
 
-async def _queue(endpoint: str, channel: grpc.aio.Channel) -> QueueUnderTest:
-    queue = QueueUnderTest(endpoint, channel, {})
+async def _queue(endpoint: str, channel: grpc.aio.Channel, tls: TlsFiles | None) -> QueueUnderTest:
+    queue = QueueUnderTest(endpoint, channel, {}, tls)
     try:
         listed = await queue.calls.one("ListShards", pb.ListShardsRequest())
     except Refusal as refusal:
@@ -141,7 +144,7 @@ def _require_distinct(what: str, names: Sequence[str]) -> None:
 async def shards_of(queue: QueueUnderTest) -> AsyncIterator[dict[str, ShardUnderTest]]:
     """Connect to the shards that a queue lists, as its clients would; those that do not answer are left out."""
     async with contextlib.AsyncExitStack() as stack:
-        channels = {shard_id: open_channel(endpoint) for shard_id, endpoint in queue.shards.items()}
+        channels = {shard_id: open_channel(endpoint, queue.tls) for shard_id, endpoint in queue.shards.items()}
         for channel in channels.values():
             stack.push_async_callback(channel.close)
         found = await asyncio.gather(*(_found(queue.shards[shard_id], channels[shard_id]) for shard_id in channels))

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from plb_ray.errors import ShardUnavailableError
 from plb_ray.rpc import convert
-from plb_ray.rpc.channel import CALL_TIMEOUT_S, open_channel
+from plb_ray.rpc.channel import CALL_TIMEOUT_S, TlsFiles, open_channel
 from plb_ray.rpc.errors import Peer, answer, answers
 from plb_ray.rpc.traced import traced
 from plb_ray.rpc.v1 import queue_pb2 as pb
@@ -26,12 +26,16 @@ class QueueClient:
     Args:
         endpoint: `host:port` of the queue's QueueControl.
         timeout_s: of a unary call.
+        tls: encrypts; None: plain.
+
+    Raises:
+        BadInputError: a file of `tls` cannot be read.
     """
 
-    def __init__(self, endpoint: str, timeout_s: float = CALL_TIMEOUT_S) -> None:
+    def __init__(self, endpoint: str, timeout_s: float = CALL_TIMEOUT_S, tls: TlsFiles | None = None) -> None:
         self._peer = Peer("queue", endpoint)
         self._timeout_s = timeout_s
-        self._channel = open_channel(endpoint)
+        self._channel = open_channel(endpoint, tls)
         self._stub: Any = traced(QueueControlStub(self._channel))
 
     async def close(self) -> None:

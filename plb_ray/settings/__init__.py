@@ -16,7 +16,7 @@ test keeps it complete. The sections stand in `balancer`, `queue`, `history`, `h
 from plb_ray.settings.balancer import BalancerSettings, DampingSettings, MarginSettings
 from plb_ray.settings.history import ForecastSettings, HistorySettings, JournalSettings, PrometheusSettings
 from plb_ray.settings.http import AuthSettings, HttpSettings, LimitSettings, OidcSettings, TlsSettings
-from plb_ray.settings.queue import ElasticSettings, QueueSettings, ShardAddress
+from plb_ray.settings.queue import ElasticSettings, QueueSettings, QueueTlsSettings, ShardAddress
 from plb_ray.settings.running import RaySettings
 from plb_ray.settings.sources import load_settings, parse_settings
 from plb_ray.settings.tree import Settings
@@ -39,6 +39,7 @@ __all__ = [
     "OidcSettings",
     "PrometheusSettings",
     "QueueSettings",
+    "QueueTlsSettings",
     "RaySettings",
     "Settings",
     "ShardAddress",

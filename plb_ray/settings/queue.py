@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -21,6 +22,25 @@ class ShardAddress:
 
 
 @dataclass(frozen=True)
+class QueueTlsSettings:
+    """Encryption of the commands to a queue system of kind "grpc"; files in PEM.
+
+    Attributes:
+        enabled: speak TLS with it, and with nothing else than what its certificate is for.
+        ca: authorities that may vouch for it; none: those that gRPC knows.
+        cert: our own certificate, for a queue that asks for one.
+        key: its private key, without a passphrase.
+    """
+
+    __pydantic_config__ = STRICT_KEYS
+
+    enabled: bool = False
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
+
+
+@dataclass(frozen=True)
 class QueueSettings:
     """Which queue system is balanced.
 
@@ -32,6 +52,7 @@ class QueueSettings:
         shards: shards that run already; empty: start `count` of them.
         count: how many embedded shards to start.
         service_rate_per_s: messages each embedded shard delivers per second at most; 0 does not cap.
+        tls: see there.
     """
 
     __pydantic_config__ = STRICT_KEYS
@@ -42,6 +63,7 @@ class QueueSettings:
     shards: tuple[ShardAddress, ...] = ()
     count: Count = 4
     service_rate_per_s: Annotated[float, Field(ge=0)] = 0.0
+    tls: QueueTlsSettings = field(default_factory=QueueTlsSettings)
 
 
 @dataclass(frozen=True)

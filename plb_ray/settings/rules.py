@@ -92,6 +92,18 @@ def tls(settings: Settings) -> Iterator[Found]:
         yield f"http.tls.{missing}", "HTTPS needs both http.tls.cert and http.tls.key"
 
 
+def queue_tls(settings: Settings) -> Iterator[Found]:
+    """Commands are encrypted to a queue of somebody else's, and a certificate goes with its key."""
+    kind, asked = settings.queue.kind, settings.queue.tls
+    if kind != "grpc" and asked != type(asked)():
+        yield "queue.tls.enabled", 'only a queue of kind "grpc" is commanded over TLS'
+    if (asked.cert is None) != (asked.key is None):
+        missing = "cert" if asked.cert is None else "key"
+        yield f"queue.tls.{missing}", "a certificate of our own needs both queue.tls.cert and queue.tls.key"
+    if not asked.enabled and (asked.ca or asked.cert or asked.key):
+        yield "queue.tls.enabled", "set it to true, or the files are not used and commands go unencrypted"
+
+
 RULES: tuple[Callable[[Settings], Iterator[Found]], ...] = (
     queue_target,
     prometheus,
@@ -100,4 +112,5 @@ RULES: tuple[Callable[[Settings], Iterator[Found]], ...] = (
     addresses,
     callers,
     tls,
+    queue_tls,
 )

@@ -49,6 +49,9 @@ def test_documented_defaults_are_the_defaults():
         ({"history": {"prometheus": {"url": "http://127.0.0.1:9090"}}}, "history.prometheus.query"),
         ({"history": {"prometheus": {"url": "localhost:9090", "query": "x"}}}, "history.prometheus.url"),
         ({"queue": {"shards": [{"shard_id": "a"}]}}, "queue.shards.0.endpoint"),
+        ({"queue": {"tls": {"enabled": True}}}, "queue.tls.enabled"),
+        ({"queue": {"kind": "grpc", "target": "h:1", "tls": {"ca": "ca.pem"}}}, "queue.tls.enabled"),
+        ({"queue": {"kind": "grpc", "target": "h:1", "tls": {"enabled": True, "cert": "c.pem"}}}, "queue.tls.key"),
     ],
 )
 def test_a_bad_key_is_named(document, key):

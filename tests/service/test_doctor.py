@@ -12,11 +12,13 @@ from plb_ray.ingest import prometheus
 from plb_ray.rpc.server import start_server
 from plb_ray.rpc.v1 import queue_pb2 as pb
 from plb_ray.rpc.v1.queue_pb2_grpc import QueueControlServicer
-from plb_ray.settings import HttpSettings, Settings, ShardAddress
+from plb_ray.settings import HttpSettings, QueueTlsSettings, Settings, ShardAddress
 from service import cli, doctor
 from service.api.app import create_app
 from service.exit_codes import ExitCode
 from service.local_http import serving
+
+PLAIN = QueueTlsSettings()
 
 
 @pytest.fixture
@@ -94,11 +96,11 @@ async def test_a_queue_of_somebody_s_own():
     servers = [await start_server("127.0.0.1:0", {"QueueControl": Lists(*names)}, "a queue") for names in ((), ("a", "b"))]
     stranger = await start_server("127.0.0.1:0", {}, "a stranger")
     empty, good = servers
-    assert await asyncio.to_thread(doctor.check_queue, good.endpoint) == f"{good.endpoint} lists 2 shards: a, b"
+    assert await asyncio.to_thread(doctor.check_queue, good.endpoint, PLAIN) == f"{good.endpoint} lists 2 shards: a, b"
     with pytest.raises(RetryableError, match="lists no shard"):
-        await asyncio.to_thread(doctor.check_queue, empty.endpoint)
+        await asyncio.to_thread(doctor.check_queue, empty.endpoint, PLAIN)
     with pytest.raises(PermanentError, match=r"does not speak this part of plb\.v1"):
-        await asyncio.to_thread(doctor.check_queue, stranger.endpoint)
+        await asyncio.to_thread(doctor.check_queue, stranger.endpoint, PLAIN)
     for server in (*servers, stranger):
         await server.stop(0)
 

@@ -69,10 +69,23 @@ class CompositePlanner:
         """
         started_s = self.now_s()
         check_problem(problem)
-        choice = choose(_with_time_to_explain(problem), self.now_s)
+        return self._told(problem, choose(_with_time_to_explain(problem), self.now_s), started_s)
+
+    def _told(self, problem: PlanProblem, choice: Choice, started_s: float) -> tuple[Plan, Story]:
         story = Story(problem, choice.packing, choice.solution, choice.drained)
         steps = waves(_for_waves(problem, choice), choice.solution.shard_of)
         return _plan(story, steps, lambda: self.now_s() - started_s), story
+
+    def plan_if_sound(self, problem: PlanProblem) -> Plan | None:
+        """Return the plan, or None if it would leave overload or a broken rule: then its moves are not even put in order.
+
+        Raises:
+            BadInputError: the problem is malformed.
+        """
+        started_s = self.now_s()
+        check_problem(problem)
+        choice = choose(_with_time_to_explain(problem), self.now_s)
+        return self._told(problem, choice, started_s)[0] if choice.solution.sound else None
 
     def restated(self, problem: PlanProblem, moves: Sequence[Move]) -> Plan:
         """See `plb_ray.control.ports.Planner`.

@@ -27,10 +27,13 @@ from optimizer.cover import cover
 from optimizer.jit import kernel
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from optimizer.packing import Packing
 
+SHARDS_A_LOOK = 8  # an attempt for one may take some 20 ms where nothing fits
 CHAINS = (8, 16, 32, 64, 128, 128, 128)  # longest ejection chain of each round of repairs
 NODES_MAX = 2_000
 UNPAYABLE = 1e15  # price of an order param that may not leave
@@ -360,9 +363,10 @@ def attempt(
     return True
 
 
-@kernel
-def repair(fixed: Fixed, state: State, lists: Lists, memory: Memory, chain_max: int) -> int:
-    """Try once to relieve each shard that is over its limits, the fullest last; return how many stay over.
+def repair(
+    fixed: Fixed, state: State, lists: Lists, memory: Memory, chain_max: int, late: Callable[[], bool] = lambda: False
+) -> int:
+    """Try once to relieve each shard that is over its limits, in their order; return how many stay over.
 
     Args:
         fixed: the packing.
@@ -370,9 +374,27 @@ def repair(fixed: Fixed, state: State, lists: Lists, memory: Memory, chain_max: 
         state: changed; an attempt that fails leaves it as it was.
         memory: of this state.
         chain_max: most shards in one attempt.
+        late: asked every SHARDS_A_LOOK shards; once it is true, the others stay as they are.
     """
+    left, shards = 0, fixed.limit.shape[0]
+    for begin in range(0, shards, SHARDS_A_LOOK):
+        if late():
+            return left + count_over(fixed, state, begin, shards)
+        left += repair_some(fixed, state, lists, memory, chain_max, begin, min(begin + SHARDS_A_LOOK, shards))
+    return left
+
+
+@kernel
+def count_over(fixed: Fixed, state: State, begin: int, end: int) -> int:
+    """Return how many of these shards are over their limits."""
+    return sum([is_over(fixed, state, shard) for shard in range(begin, end)])
+
+
+@kernel
+def repair_some(fixed: Fixed, state: State, lists: Lists, memory: Memory, chain_max: int, begin: int, end: int) -> int:
+    """Do what `repair` does for the shards from `begin` to before `end`."""
     queue, left = np.empty(chain_max, dtype=np.int64), 0
-    for shard in range(fixed.limit.shape[0]):
+    for shard in range(begin, end):
         if not is_over(fixed, state, shard):
             continue
         queue[0] = shard

@@ -158,8 +158,11 @@ class _Search:
     def left_s(self) -> float:
         return self.started_s + self.budget.wall_s - self.now_s()
 
+    def _late(self) -> bool:
+        return self.left_s() <= 0
+
     def spent(self) -> bool:
-        return self.left_s() <= 0 or (self.budget.work is not None and self.work >= self.budget.work)
+        return self._late() or (self.budget.work is not None and self.work >= self.budget.work)
 
     def _note(self) -> None:
         if self.sound and self.first_sound_s is None:
@@ -231,7 +234,7 @@ class _Search:
     def _repair(self, state: State) -> None:
         lists, memory = lists_of(self.packing), memory_of(self.packing, state, self.budget.seed)
         for chain in CHAINS:
-            left = repair(self.fixed, state, lists, memory, chain)
+            left = repair(self.fixed, state, lists, memory, chain, self._late)
             self.work += 1
             if left == 0 or self.spent():
                 break
@@ -267,7 +270,7 @@ class _Search:
             state = state_of(packing, best)
             lists, memory = lists_of(packing), memory_of(packing, state, self.budget.seed + self.work)
             for chain in CHAINS[:3]:
-                repair(fixed, state, lists, memory, chain)
+                repair(fixed, state, lists, memory, chain, self._late)
             self.keep(state.shard_of)
 
     def _steps(self, packing: Packing, left_s: float) -> int:
@@ -336,7 +339,7 @@ class _Search:
                 walk = walk.at(self.best, self.budget.seed + self.work)
             else:
                 idle += 1
-                elsewhere = construct_anew(walk, self.eviction.leaves, self.budget.seed + self.work)
+                elsewhere = construct_anew(walk, self.eviction.leaves, self.budget.seed + self.work, self._late)
                 walk = walk.at(self.best if elsewhere is None else elsewhere, self.budget.seed + self.work)
 
     def _enough(self) -> bool:

@@ -16,6 +16,8 @@ from optimizer.polish import polish
 from optimizer.repair import CHAINS, Lists, Memory, lists_of, memory_of, repair
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
     from optimizer.packing import Packing
@@ -66,13 +68,14 @@ def cost_of(packing: Packing, shard_of: NDArray[np.int64]) -> float:
     return float(packing.cost[shard_of != packing.current].sum())
 
 
-def construct_anew(walk: Walk, leaves: NDArray[np.bool_], seed: int) -> NDArray[np.int64] | None:
+def construct_anew(walk: Walk, leaves: NDArray[np.bool_], seed: int, late: Callable[[], bool]) -> NDArray[np.int64] | None:
     """Return an allocation without overload built from the current mapping with other random numbers; None if none was.
 
     Args:
         walk: gives the packing.
         leaves: (K,) the cheapest evictions.
         seed: of the repairs.
+        late: whether time is up.
     """
     packing, fixed = walk.packing, walk.fixed
     state = state_of(packing, packing.current)
@@ -81,6 +84,6 @@ def construct_anew(walk: Walk, leaves: NDArray[np.bool_], seed: int) -> NDArray[
     place_anyway(fixed, state, rows)
     memory = memory_of(packing, state, seed)
     for chain in CHAINS:
-        if repair(fixed, state, walk.lists, memory, chain) == 0:
+        if repair(fixed, state, walk.lists, memory, chain, late) == 0:
             return state.shard_of
     return None

@@ -88,9 +88,9 @@ def realise(
     current = np.full(len(problem.order_params), -1, dtype=np.int64)
     current[: basis.owner.size] = basis.owner
     asked = _plan_problem(problem, load[:, steps], site, current, budget)
-    plan = CompositePlanner().plan(asked)
+    plan = CompositePlanner().plan_if_sound(asked)
     drain = tuple(name for name, draining in zip(site.names, site.draining.tolist(), strict=True) if draining)
-    if plan.status in SOUND:
+    if plan is not None and plan.status in SOUND:
         assert not PlanVerifier().check(asked, plan), "a plan that its own verifier refuses must not be shown"
         proven = plan.status is not PlanStatus.FEASIBLE
         words = "the fewest moves (proven)" if proven else f"within {plan.gap:.0%} of the fewest moves"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StrictFloat, StrictInt
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictFloat, StrictInt
 
 from service.api.moments import Moment
 from service.capacity_ask import SHARDS_MOST, Campaign, CapacityAsk, Growth, HorizonName, NewTenant, TypeAsked
@@ -14,6 +14,13 @@ ASKED_MOST = 100
 DEADLINE_MOST_S = 20.0
 NAME_CHARS = 400
 
+
+def _whole(value: object) -> object:
+    """Return 3 for 3.0: to JSON the two are one number, an integer."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Whole = Annotated[StrictInt, BeforeValidator(_whole)]
 Amount = Annotated[StrictFloat, Field(gt=0, le=1e300, allow_inf_nan=False)]
 Quantity = Annotated[StrictFloat, Field(ge=0, le=1e15, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS)]
@@ -95,7 +102,7 @@ class TypeIn(In):
         min_length=1, max_length=20, description="by resource; one that is left out has no limit"
     )
     price: Amount = Field(1.0, description="of one shard, in any unit")
-    most: StrictInt | None = Field(None, ge=0, le=SHARDS_MOST, description="how many there may be; null: any number")
+    most: Whole | None = Field(None, ge=0, le=SHARDS_MOST, description="how many there may be; null: any number")
 
 
 class GrowthIn(In):
@@ -134,10 +141,10 @@ class CapacityQuestion(In):
     growths: list[GrowthIn] = Field(default=[], max_length=ASKED_MOST)
     campaigns: list[CampaignIn] = Field(default=[], max_length=ASKED_MOST)
     tenants: list[TenantIn] = Field(default=[], max_length=10)
-    zones: StrictInt = Field(1, ge=1, le=100, description="any one of so many zones may be lost; 1: none")
-    segments: StrictInt = Field(1, ge=1, le=1000, description="most shards for one order param that fits none")
+    zones: Whole = Field(1, ge=1, le=100, description="any one of so many zones may be lost; 1: none")
+    segments: Whole = Field(1, ge=1, le=1000, description="most shards for one order param that fits none")
     deadline_s: StrictFloat = Field(5.0, gt=0, le=DEADLINE_MOST_S, description="time for the answer")
-    seed: StrictInt = Field(1, ge=0, le=2**31 - 1)
+    seed: Whole = Field(1, ge=0, le=2**31 - 1)
 
     def asked(self) -> CapacityAsk:
         """Return the question as the planner takes it. Raises BadInputError: it cannot be meant."""

@@ -11,24 +11,26 @@ from typing import TYPE_CHECKING
 
 from starlette.routing import BaseRoute, Match
 
+from service.api.given_once import require_given_once, single_valued
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from fastapi.routing import APIRoute
     from starlette.types import Receive, Scope, Send
 
-FOUND = "plb.route"
+FOUND, SINGLE = "plb.route", "plb.single_valued"
 
 
 class RouteTable:
     """The API's routes by the first two parts of their paths, which none of them takes from the caller."""
 
     def __init__(self, routes: Sequence[APIRoute]) -> None:
-        self._by_head: dict[str, list[APIRoute]] = defaultdict(list)
+        self._by_head: dict[str, list[tuple[APIRoute, frozenset[str]]]] = defaultdict(list)
         for route in routes:
             head = _head(route.path_format)
             assert "{" not in head, f"{route.path_format} begins with what the caller names"
-            self._by_head[head].append(route)
+            self._by_head[head].append((route, single_valued(route)))
 
     def find(self, scope: Scope) -> tuple[APIRoute | None, list[APIRoute]]:
         """Return the route that takes a request, and those before it that would with another method.
@@ -36,12 +38,12 @@ class RouteTable:
         What FastAPI needs to go on with is left in the scope.
         """
         other: list[APIRoute] = []
-        for route in self._by_head.get(_head(scope["path"]), ()):
+        for route, single in self._by_head.get(_head(scope["path"]), ()):
             match, found = route.matches(scope)
             if match is Match.PARTIAL:
                 other.append(route)
             if match is Match.FULL:
-                scope[FOUND] = found
+                scope[FOUND], scope[SINGLE] = found, single
                 return route, other
         return None, other
 
@@ -56,6 +58,7 @@ class KnownRoute(BaseRoute):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See Starlette."""
+        require_given_once(scope[SINGLE], scope)
         await scope["route"].handle(scope, receive, send)
 
 

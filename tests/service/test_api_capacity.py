@@ -49,6 +49,13 @@ async def test_a_question_that_cannot_be_meant_is_refused(http, body, status, na
     assert named in answer.json()["detail"]
 
 
+async def test_a_whole_number_may_be_written_with_a_point(http):
+    """To JSON 2.0 is an integer; 2.5 and true are none."""
+    assert (await http.post(PATH, json={"seed": 2.0, "zones": 1.0})).status_code == 200
+    for wrong in (2.5, True):
+        assert (await http.post(PATH, json={"seed": wrong})).status_code == 422
+
+
 async def test_before_the_first_tick_it_says_so(http, balancer):
     """There is nothing to plan from yet: 503, to be asked again."""
     balancer.failing["capacity_basis"] = NotReadyError("the first tick is outstanding")

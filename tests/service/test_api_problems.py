@@ -123,6 +123,8 @@ async def test_unexpected_failure_shows_no_inside(http, balancer):
         ("GET", "/v1/forecasts/JFK-LAX?horizon=long", 422),
         ("GET", "/v1/migrations?limit=1001", 422),
         ("GET", "/v1/forecasts/", 404),
+        ("GET", "/v1/audit:export?who=ann&who=bob", 400),
+        ("GET", "/v1/allocations?limit=1&limit=2", 400),
     ],
 )
 async def test_wrong_requests_are_problem_documents(http, method, path, status):
@@ -131,6 +133,12 @@ async def test_wrong_requests_are_problem_documents(http, method, path, status):
     assert response.status_code == status
     assert response.headers["content-type"] == "application/problem+json"
     assert response.json()["detail"]
+
+
+async def test_what_may_be_given_several_times_may(http):
+    """Plans in any of several states; a parameter that nobody knows is passed over, as it is when given once."""
+    assert (await http.get("/v1/plans?state=saved&state=approved")).status_code == 200
+    assert (await http.get("/v1/status?x=1&x=2")).status_code == 200
 
 
 async def test_invalid_fields_are_named(http):

@@ -102,7 +102,9 @@ class TypeIn(In):
         min_length=1, max_length=20, description="by resource; one that is left out has no limit"
     )
     price: Amount = Field(1.0, description="of one shard, in any unit")
-    most: Whole | None = Field(None, ge=0, le=SHARDS_MOST, description="how many there may be; null: any number")
+    most: Annotated[StrictInt, Field(ge=0, le=SHARDS_MOST), BeforeValidator(_whole)] | None = Field(
+        None, description="how many there may be; null: any number"
+    )
 
 
 class GrowthIn(In):

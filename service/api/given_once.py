@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, get_args, get_origin
 
+from fastapi.exceptions import RequestValidationError
 from starlette.datastructures import QueryParams
-
-from plb_ray.errors import BadInputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,14 +20,18 @@ def require_given_once(single: frozenset[str], scope: Scope) -> None:
     """Refuse a request that gives one of these parameters several times.
 
     Raises:
-        BadInputError: it does.
+        RequestValidationError: it does.
     """
     if not scope["query_string"]:
         return
     given = Counter(name for name, _ in QueryParams(scope["query_string"]).multi_items())
-    for name in sorted(single & given.keys()):
-        if given[name] > 1:
-            raise BadInputError(f"query parameter {name}: given {given[name]} times; give it once")
+    faults = [
+        {"type": "given_once", "loc": ("query", name), "msg": f"given {given[name]} times; give it once"}
+        for name in sorted(single & given.keys())
+        if given[name] > 1
+    ]
+    if faults:
+        raise RequestValidationError(faults)
 
 
 def single_valued(route: APIRoute) -> frozenset[str]:

@@ -123,8 +123,8 @@ async def test_unexpected_failure_shows_no_inside(http, balancer):
         ("GET", "/v1/forecasts/JFK-LAX?horizon=long", 422),
         ("GET", "/v1/migrations?limit=1001", 422),
         ("GET", "/v1/forecasts/", 404),
-        ("GET", "/v1/audit:export?who=ann&who=bob", 400),
-        ("GET", "/v1/allocations?limit=1&limit=2", 400),
+        ("GET", "/v1/audit:export?who=ann&who=bob", 422),
+        ("GET", "/v1/allocations?limit=1&limit=2", 422),
     ],
 )
 async def test_wrong_requests_are_problem_documents(http, method, path, status):

@@ -10,7 +10,7 @@ const REFRESH_MS = 10_000;
 const BASELINE = "";
 
 function versionsTable(found) {
-  return table("Versions", [
+  return table("Versions, newest first", [
     { label: "Version", head: true, cell: (each) => each.version },
     { label: "Part", cell: (each) => (each.champion ? pill("champion", "good") : pill(found.former_champions.includes(each.version) ? "former champion" : "challenger")) },
     { label: "Kind", cell: (each) => each.kind ?? "–" },
@@ -23,7 +23,7 @@ function versionsTable(found) {
 }
 
 function eventsTable(events) {
-  return table("What happened", [
+  return table("What happened, newest first", [
     { label: "When, UTC", nowrap: true, head: true, cell: (each) => momentTime(each.at) },
     { label: "What", cell: (each) => words(each.what) },
     { label: "Version", cell: (each) => each.version ?? "the baseline" },

@@ -43,7 +43,7 @@ export function open(page) {
   const list = element("div", {});
   const filters = element("form", { class: "filters", role: "search" }, field("State", state));
   kept.append(filters, list);
-  const refresh = part(page.signal, list, REFRESH_MS, () => ask("plans", { state: state.value }), ({ items }) => fill(list, table("Kept plans", [
+  const refresh = part(page.signal, list, REFRESH_MS, () => ask("plans", { state: state.value }), ({ items }) => fill(list, table("Kept plans, newest first", [
     { label: "Plan", head: true, cell: (each) => link(planHref(each.plan_id), each.plan_id, { "data-key": `plan ${each.plan_id}` }) },
     { label: "State", cell: (each) => pill(words(each.state), STATES[each.state]) },
     { label: "Moves", number: true, cell: (each) => count(each.moves.length) },

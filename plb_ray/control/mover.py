@@ -82,7 +82,7 @@ class Mover:
 
     async def ended(self) -> None:
         """Wait until every move that was sent has ended."""
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def drop_waiting(self) -> None:
         """Forget the moves that have not begun."""

@@ -70,7 +70,7 @@ function drawPlan(body, aside, plan, mode) {
   const left = plan.moves.length - MOVES_SHOWN;
   const moves = plan.moves.length
     ? element("ul", { class: "rows" }, plan.moves.slice(0, MOVES_SHOWN).map(moveRow))
-    : empty("Nothing to move: no shard is foreseen over its headroom.");
+    : empty("Nothing to move: no shard's expected load is over its headroom.");
   const more = left > 0 ? `Review all ${count(plan.moves.length)} moves` : "Review this plan";
   const notes = planNotes(plan);
   const others = notes.length > NOTES_SHOWN ? element("p", { class: "why" }, `and ${plural(notes.length - NOTES_SHOWN, "more note")}`) : null;

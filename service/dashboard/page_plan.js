@@ -90,6 +90,6 @@ export function open(page) {
       planMeasures(plan), ...planNotes(plan), latest ? null : life(plan));
     drawLoads(plan.loads);
     fill(changes, plan.moves.length ? changeCards(plan.moves, plan.loads) : empty("Nothing changes."));
-    fill(moves, movesList(plan.moves, "Nothing to move: no shard is foreseen over its headroom."));
+    fill(moves, movesList(plan.moves, "Nothing to move: no shard's expected load is over its headroom."));
   });
 }

@@ -21,7 +21,7 @@ function dryRunForm(body, aside) {
     showLoads(plan.loads);
     fill(body, planMeasures(plan), ...planNotes(plan), loads, ...(plan.moves.length
       ? [changeCards(plan.moves, plan.loads), element("ul", { class: "rows" }, plan.moves.map(moveRow))]
-      : [empty("Nothing to move: no shard is foreseen over its headroom.")]));
+      : [empty("Nothing to move: no shard's expected load is over its headroom.")]));
     return plan.moves.length ? "This is what a tick would do now." : "A tick would move nothing now.";
   });
 }

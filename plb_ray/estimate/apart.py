@@ -108,12 +108,15 @@ class Apart:
         """Return it drawn towards the group.
 
         Args:
-            group: (K',) cost of each by the group, K' >= K; who is new starts there.
+            group: (K',) cost of each by the group, K' >= K; who is new starts there, and who came before the group had any.
             fade: f, in (0, 1].
         """
-        new = group[len(self.cost) :]
-        cost = group + fade * (np.concatenate([self.cost, new]) - group)
-        variance = fade**2 * np.concatenate([self.variance, spread_of(new, new)]) + (1 - fade**2) * spread_of(cost, group)
+        new = len(group) - len(self.cost)
+        before, spread = np.pad(self.cost, (0, new)), np.pad(self.variance, (0, new))
+        unknown = (before == 0) & (spread == 0)
+        before, spread = np.where(unknown, group, before), np.where(unknown, spread_of(group, group), spread)
+        cost = group + fade * (before - group)
+        variance = fade**2 * spread + (1 - fade**2) * spread_of(cost, group)
         return replace(self, cost=cost, variance=variance)
 
 

@@ -158,3 +158,20 @@ def test_of_many_order_params_on_a_shard_the_busiest_are_told_apart():
     assert bands.cost[7, CPU] == pytest.approx(queue.cpu_core_s[7], rel=0.10)
     quiet = int(np.argmin(rates.mean(axis=0)))
     assert bands.upper[quiet, CPU] - bands.lower[quiet, CPU] > bands.cost[quiet, CPU]
+
+
+def test_a_night_without_messages_teaches_nothing_wrong():
+    """Who was there before the first message of all costs what the group costs at once, and nothing "has changed"."""
+    queue, rng = mixed_queue(1, 12, 4), np.random.default_rng(2)
+    model = queue.learn(CostModel(), np.zeros((10, 12)))
+    assert (model.bands(queue.names).cost[:, CPU] == 0).all()
+    rates = rng.uniform(2, 20, (20, 12))
+    rates[:, 6:] = 0
+    told = []
+    for row in rates:  # half of them are silent for longer
+        model = queue.learn(model, row[None])
+        told += model.notes
+    cost = model.bands(queue.names).cost[:, CPU]
+    assert told == []
+    assert np.abs(cost[:6] / queue.cpu_core_s[:6] - 1).max() < 0.5
+    assert cost[6:] == pytest.approx(model.cpu.value, rel=0.5)

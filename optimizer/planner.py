@@ -68,8 +68,11 @@ class CompositePlanner:
             BadInputError: the problem is malformed.
         """
         started_s = self.now_s()
+        return self._told(problem, self._choice(problem), started_s)
+
+    def _choice(self, problem: PlanProblem) -> Choice:
         check_problem(problem)
-        return self._told(problem, choose(_with_time_to_explain(problem), self.now_s), started_s)
+        return choose(_with_time_to_explain(problem), self.now_s)
 
     def _told(self, problem: PlanProblem, choice: Choice, started_s: float) -> tuple[Plan, Story]:
         story = Story(problem, choice.packing, choice.solution, choice.drained)
@@ -83,8 +86,7 @@ class CompositePlanner:
             BadInputError: the problem is malformed.
         """
         started_s = self.now_s()
-        check_problem(problem)
-        choice = choose(_with_time_to_explain(problem), self.now_s)
+        choice = self._choice(problem)
         return self._told(problem, choice, started_s)[0] if choice.solution.sound else None
 
     def restated(self, problem: PlanProblem, moves: Sequence[Move]) -> Plan:

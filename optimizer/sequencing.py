@@ -135,7 +135,6 @@ class _State:
         ceiling: (S, D).
         waiting: positions of moves that have not been scheduled to their destination.
         wave, via, via_wave, forced: (M,) as in `Step`.
-        room: (D,) no shard has more below its limit, while moves are parked.
         taken: shards where a member of a spread group rests at some time, by group.
         before: (P, 2) pairs (move, other): the other leaves the move's destination, and is of its spread group.
         now: number of the wave.
@@ -154,7 +153,6 @@ class _State:
     via: NDArray[np.int64]
     via_wave: NDArray[np.int64]
     forced: NDArray[np.bool_]
-    room: NDArray[np.float64]
     taken: dict[int, set[int]]
     before: NDArray[np.int64]
     now: int = 0
@@ -177,7 +175,6 @@ class _State:
             via=np.full(count, NOWHERE, dtype=np.int64),
             via_wave=np.zeros(count, dtype=np.int64),
             forced=np.zeros(count, dtype=np.bool_),
-            room=np.zeros(packing.load.shape[1]),
             taken=_taken(packing, shard_of, rows),
             before=_before(packing, shard_of, rows),
         )
@@ -224,7 +221,6 @@ class _State:
     def _park(self) -> bool:
         """Park, for the most urgent blocked moves that this helps, who leaves their destination; return if any was."""
         parked: dict[int, int] = {}  # move -> third shard
-        self.room = (self.packing.limit - self.held).max(axis=0)
         blocked_by: dict[int, list[int]] = {}
         for move in self.waiting.tolist():
             blocked_by.setdefault(int(self.place[move]), []).append(move)
@@ -269,14 +265,12 @@ class _State:
     def _third_shard(self, move: int, exclude: int) -> int:
         """Return the shard with the most room for a move where it may rest for a while, or -1."""
         packing, row = self.packing, int(self.rows[move])
-        loaded = self.load[move] > 0
-        if (self.load[move, loaded] > self.room[loaded]).any():
-            return NOWHERE
         allowed = packing.allowed[packing.rule[row]].copy()
         allowed[[self.place[move], self.destination[move], exclude]] = False
         if packing.group[row] >= 0:
             allowed[list(self.taken.get(int(packing.group[row]), ()))] = False
         shards = np.flatnonzero(allowed)
+        loaded = self.load[move] > 0
         after = self.held[shards][:, loaded] + self.load[move, loaded]
         fits = (after <= self.packing.limit[shards][:, loaded]).all(axis=1)
         if not fits.any():

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from plb_ray.settings.queue import QueueTlsSettings
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from plb_ray.settings.http import TlsSettings
     from plb_ray.settings.tree import Settings
 
 Found = tuple[str, str]
@@ -86,22 +89,23 @@ def _local(url: str) -> bool:
 
 def tls(settings: Settings) -> Iterator[Found]:
     """A certificate goes with its key."""
-    cert, key = settings.http.tls.cert, settings.http.tls.key
-    if (cert is None) != (key is None):
-        missing = "cert" if cert is None else "key"
-        yield f"http.tls.{missing}", "HTTPS needs both http.tls.cert and http.tls.key"
+    yield from _pair("http.tls", settings.http.tls, "HTTPS")
 
 
 def queue_tls(settings: Settings) -> Iterator[Found]:
     """Commands are encrypted to a queue of somebody else's, and a certificate goes with its key."""
     kind, asked = settings.queue.kind, settings.queue.tls
-    if kind != "grpc" and asked != type(asked)():
+    if kind != "grpc" and asked != QueueTlsSettings():
         yield "queue.tls.enabled", 'only a queue of kind "grpc" is commanded over TLS'
-    if (asked.cert is None) != (asked.key is None):
-        missing = "cert" if asked.cert is None else "key"
-        yield f"queue.tls.{missing}", "a certificate of our own needs both queue.tls.cert and queue.tls.key"
+    yield from _pair("queue.tls", asked, "a certificate of our own")
     if not asked.enabled and (asked.ca or asked.cert or asked.key):
         yield "queue.tls.enabled", "set it to true, or the files are not used and commands go unencrypted"
+
+
+def _pair(section: str, files: TlsSettings | QueueTlsSettings, what: str) -> Iterator[Found]:
+    if (files.cert is None) != (files.key is None):
+        missing = "cert" if files.cert is None else "key"
+        yield f"{section}.{missing}", f"{what} needs both {section}.cert and {section}.key"
 
 
 RULES: tuple[Callable[[Settings], Iterator[Found]], ...] = (

@@ -20,7 +20,7 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[StrictInt, BeforeValidator(_whole)]
+Whole = Annotated[StrictInt, BeforeValidator(_whole)]  # of a union the document drops bounds that stand outside: see `most`
 Amount = Annotated[StrictFloat, Field(gt=0, le=1e300, allow_inf_nan=False)]
 Quantity = Annotated[StrictFloat, Field(ge=0, le=1e15, allow_inf_nan=False)]
 Name = Annotated[str, Field(min_length=1, max_length=NAME_CHARS)]

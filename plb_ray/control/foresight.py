@@ -7,8 +7,8 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from plb_ray.control.auto_mode import MEDIUM, SHORT
-from plb_ray.control.hedging import past_loads
 from plb_ray.control.parts import Outlook
+from plb_ray.control.past_loads import past_loads
 from plb_ray.domain.champions import ChampionStanding
 from plb_ray.domain.rates import medium_horizon, short_horizon
 from plb_ray.errors import NoForecastError

@@ -1,92 +1,48 @@
-"""Moves that take away overload which the past says will come again, though no forecast names its hour. Pure.
+"""Moves that take away overload which the past says may come, though no forecast names its hour. Pure.
 
 The mathematics (sample average approximation: Kleywegt, Shapiro and Homem-de-Mello, SIAM J. Optimization 12, 2002)
-    What all order params brought together at N past moments are N scenarios of what they will bring together: with the
-    moments all dependence between them is kept, and with the record heights the tails that quantiles of a forecast lack.
+    What all order params brought together at past moments are scenarios of what they will bring together: with the moments
+    all dependence between them is kept. Surges of single order params are those of what has not come yet
+    (`plb_ray.control.past_loads`).
 
         J(mapping) = sum over s, c of lasts_s[c] x max(0, load of s in c - limit[s, c]) / capacity[s]
 
-    over the columns c: now, the steps foreseen (if the forecast counts), and the past moments, in seconds of a whole shard.
-    Now and what is foreseen count for SOON_S together, up to the limits that every plan keeps; a past moment for the time
-    between it and the next one that was kept, up to the middle between headroom and capacity: what has not come yet
-    deserves less room. The steepest descent (`plb_ray.domain.descent`) makes moves while each lowers J by
-    `damping.hedge_gain_s` at least.
+    over the columns c: now, the steps foreseen (if the forecast counts), surges and past moments, in seconds of a whole
+    shard. Now and what is foreseen count for SOON_S together, up to the limits that every plan keeps; the others for the
+    time that each stands for, up to the middle between headroom and capacity: what has not come yet deserves less room.
+    The steepest descent (`plb_ray.domain.descent`) makes moves while each lowers J by `damping.hedge_gain_s` at least.
 
-So a mapping is prepared in calm times, once, for peaks that come day after day; what is moved because of now goes where the
-past says it can stay; and in traffic that never came near a limit nothing moves. With unchanged input J falls with every
+So a mapping is prepared in calm times, once, for peaks that come day after day, and the largest order params have room to
+grow; what is moved because of now goes where the past says it can stay; and in even traffic, well below the limits, nothing
+moves. With unchanged input J falls with every
 move, so it ends.
 
-Axes: K order params, N past moments, T steps from now on, R resources, S shards.
+Axes: K order params, C surges and moments, T steps from now on, R resources, S shards.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from plb_ray.control.views import Mode
 from plb_ray.domain.descent import Slope, descend
-from plb_ray.domain.load import RESOURCES
 from plb_ray.domain.plan import NOWHERE, Move
 from plb_ray.domain.sums import per_shard
-from plb_ray.domain.words import DAY_S, in_words
+from plb_ray.domain.words import in_words
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from plb_ray.control.orders import Orders
+    from plb_ray.control.past_loads import PastLoads
     from plb_ray.control.stating import Course
+    from plb_ray.domain.descent import Descent
     from plb_ray.domain.plan import PlanProblem
-    from plb_ray.domain.rates import RateHistory
-    from plb_ray.estimate.cost import CostModel
     from plb_ray.settings import BalancerSettings
 
 SOON_S = 3600.0
-MOMENTS_MAX = 1008
-"""A week of ten minutes."""
-
-CELLS_MAX = 3_000_000
-"""Order params x moments x resources that are kept at most."""
-
-
-@dataclass(frozen=True, eq=False)
-class PastLoads:
-    """What came together at past moments.
-
-    Attributes:
-        load: (K, N, R') of the resources that are told of, rows as the order params of the situation.
-        resources: (R',) their positions in `RESOURCES`.
-        lasts_s: seconds that each moment stands for.
-    """
-
-    load: NDArray[np.float32]
-    resources: tuple[int, ...]
-    lasts_s: float
-
-
-def past_loads(history: RateHistory, cost: CostModel, days: float) -> PastLoads | None:
-    """Return what the last days brought, at the highest moment of each stretch of steps; None if there is nothing to tell.
-
-    Args:
-        history: (K, T) rates.
-        cost: of a message.
-        days: how far to look back; 0 for not at all.
-    """
-    steps = min(history.messages_per_s.shape[1], int(days * DAY_S / history.step_s))
-    count = len(history.order_params)
-    if steps == 0 or count == 0:
-        return None
-    most = max(1, min(MOMENTS_MAX, CELLS_MAX // (count * len(RESOURCES))))
-    stretch = -(-steps // most)
-    recent = history.messages_per_s[:, -steps:]
-    total = np.nan_to_num(recent.sum(axis=0))  # of the sums: a copy of all that is added up costs a hundred times as much
-    total = np.pad(total, (0, -len(total) % stretch), constant_values=-1.0).reshape(-1, stretch)
-    columns = total.argmax(axis=1) + stretch * np.arange(len(total))
-    load = cost.load(history.order_params, np.nan_to_num(recent[:, columns].astype(np.float64))).astype(np.float32)
-    told = tuple(np.flatnonzero(load.any(axis=(0, 1))).tolist())
-    return PastLoads(np.ascontiguousarray(load[:, :, told]), told, float(stretch * history.step_s))
 
 
 def hedges(course: Course, orders: Orders) -> bool:
@@ -111,8 +67,10 @@ def prepared_s(course: Course, after: NDArray[np.int64], headroom: float) -> flo
     before = per_shard(past.load, course.heading, len(capacity))
     moved = before + per_shard(past.load[changed], after[changed], len(capacity))
     moved = moved - per_shard(past.load[changed], course.heading[changed], len(capacity))
-    over = [np.maximum(0.0, use / capacity[:, None, :] - past_limit(headroom)).max(axis=2).sum() for use in (before, moved)]
-    return max(0.0, float(over[0] - over[1]) * past.lasts_s)
+    over = [
+        np.maximum(0.0, use / capacity[:, None, :] - past_limit(headroom)).max(axis=2).sum(axis=0) for use in (before, moved)
+    ]
+    return max(0.0, float((over[0] - over[1]) @ past.lasts_s))
 
 
 def hedged(course: Course, problem: PlanProblem, settings: BalancerSettings) -> tuple[Move, ...]:
@@ -134,24 +92,24 @@ def hedged(course: Course, problem: PlanProblem, settings: BalancerSettings) -> 
             problem.order_params[step.row],
             problem.shards[int(problem.current[step.row])],
             problem.shards[step.shard],
-            _reason(problem, int(problem.current[step.row]), step.gain, past),
+            _reason(problem, slope, step, past, course.load.shape[1]),
         )
         for step in steps
     )
 
 
 def _slope(course: Course, past: PastLoads, problem: PlanProblem, settings: BalancerSettings) -> Slope:
-    """Return J as columns: steps from now on, then past moments, each once per resource."""
+    """Return J as columns: steps from now on, then surges and past moments, each once per resource."""
     told = list(past.resources)
     capacity = problem.capacity[:, told]  # (S, R')
-    shards, steps, moments = len(capacity), course.load.shape[1], past.load.shape[1]
+    shards, steps, columns = len(capacity), course.load.shape[1], past.load.shape[1]
     load = np.concatenate([course.load[:, :, told].astype(np.float32), past.load], axis=1).reshape(len(course.load), -1)
     use = per_shard(load, problem.current, shards)
     if course.held is not None:
         use[:, : steps * len(told)] += course.held[:, :, told].reshape(shards, -1)
     between = past_limit(settings.headroom)
-    share = np.concatenate([np.repeat(problem.headroom[:, None], steps, 1), np.full((shards, moments), between)], axis=1)
-    lasts_s = np.concatenate([np.full(steps, SOON_S / steps), np.full(moments, past.lasts_s)])
+    share = np.concatenate([np.repeat(problem.headroom[:, None], steps, 1), np.full((shards, columns), between)], axis=1)
+    lasts_s = np.concatenate([np.full(steps, SOON_S / steps), past.lasts_s])
     per_unit = np.where(np.isfinite(capacity), 1 / capacity, 0.0)
     return Slope(
         load,
@@ -161,14 +119,8 @@ def _slope(course: Course, past: PastLoads, problem: PlanProblem, settings: Bala
         problem.current,
         _movable(problem),
         lambda rows: np.tile(~(problem.rules.draining | problem.rules.closed), (len(rows), 1)),
-        tuple(len(told) * (steps + first) for first in _days(past)),
+        tuple(len(told) * (steps + first) for first in past.days),
     )
-
-
-def _days(past: PastLoads) -> list[int]:
-    """Return the first moment of each day, counted back from now; the first day may be a part of one."""
-    moments, of_a_day = past.load.shape[1], max(1, round(DAY_S / past.lasts_s))
-    return sorted({0, *range(moments % of_a_day, moments, of_a_day)} - {moments})
 
 
 def _movable(problem: PlanProblem) -> NDArray[np.bool_]:
@@ -179,9 +131,17 @@ def _movable(problem: PlanProblem) -> NDArray[np.bool_]:
     return np.asarray(movable)
 
 
-def _reason(problem: PlanProblem, source: int, gain_s: float, past: PastLoads) -> str:
-    span = in_words(past.load.shape[1] * past.lasts_s)
-    return (
-        f"what came together in the last {span} would fill {problem.shards[source]} beyond its limit again; "
-        f"this takes {gain_s:,.0f} s of a whole shard's overload away"
-    )
+def _reason(problem: PlanProblem, slope: Slope, step: Descent, past: PastLoads, steps: int) -> str:
+    """Return why a move is made: for the surge from which it takes most away, or for what came together, if that is more."""
+    source, told = int(problem.current[step.row]), len(past.resources)
+    over = np.maximum(0.0, slope.use[source] - slope.limit[source])
+    left = np.maximum(0.0, slope.use[source] - slope.load[step.row] - slope.limit[source])
+    gained_s = ((over - left) * slope.weight[source])[steps * told :].reshape(-1, told).sum(axis=1)
+    surges_s, moments_s = gained_s[: len(past.surging)], gained_s[len(past.surging) :]
+    shard, span = problem.shards[source], in_words(past.moments_s)
+    why = f"what came together in the last {span} would fill {shard} beyond its limit again"
+    if surges_s.sum() > moments_s.sum():
+        who = problem.order_params[int(past.surging[surges_s.argmax()])]
+        by = "by as much as that is above its usual day's peak"
+        why = f"if {who} broke its record of the last {span} {by}, {shard} would be beyond its limit"
+    return f"{why}; this takes {step.gain:,.0f} s of a whole shard's overload away"

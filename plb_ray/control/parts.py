@@ -15,7 +15,7 @@ from plb_ray.control.scribe import Scribe
 
 if TYPE_CHECKING:
     from plb_ray.clock import Clock
-    from plb_ray.control.hedging import PastLoads
+    from plb_ray.control.past_loads import PastLoads
     from plb_ray.control.ports import (
         Champions,
         DecisionLog,

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from plb_ray.control.hedging import PastLoads
+    from plb_ray.control.past_loads import PastLoads
     from plb_ray.domain.load import LoadEstimate, Shard
 
 

@@ -131,11 +131,10 @@ def _coming(course: Course, problem: PlanProblem, after: NDArray[np.int64]) -> _
 
 
 def _past(course: Course, problem: PlanProblem, after: NDArray[np.int64], headroom: float) -> _View | None:
-    """Return the past moments, up to the limit that hedging keeps."""
+    """Return surges and past moments, up to the limit that hedging keeps."""
     past = course.situation.past
     if past is None:
         return None
     capacity = problem.capacity[:, past.resources]
     shares = per_shard(past.load, after, len(capacity)) / capacity[:, None, :]
-    limit, lasts_s = np.full(len(capacity), past_limit(headroom)), np.full(past.load.shape[1], past.lasts_s)
-    return _View(past.load, capacity, shares, limit, lasts_s)
+    return _View(past.load, capacity, shares, np.full(len(capacity), past_limit(headroom)), past.lasts_s)

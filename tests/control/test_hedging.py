@@ -4,19 +4,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from test_deciding import NAMES, NOW_S, SETTINGS, STEP_S, decided, situation
+from test_deciding import NAMES, SETTINGS, decided, situation
 
 from plb_ray.control.damping import Memory
-from plb_ray.control.hedging import PastLoads, past_loads, prepared_s
+from plb_ray.control.hedging import prepared_s
 from plb_ray.control.orders import Orders
+from plb_ray.control.past_loads import day_peaks, with_surges
 from plb_ray.control.stating import course_of
 from plb_ray.control.views import Mode
-from plb_ray.domain.rates import RateHistory
-from plb_ray.estimate.cost import CostModel, Ratio
 
 CALM = (0.2, 0.2, 0.1, 0.1)
 PEAK = (0.7, 0.6, 0.1, 0.1)
-COST = CostModel(cpu=Ratio(1.0, 1.0))
 OF_A_DAY = 144
 
 
@@ -24,7 +22,11 @@ def past(*moments):
     """What each order param brought at one moment of ten minutes on each of the last days, in shares of a shard."""
     days = np.zeros((len(NAMES), len(moments) * OF_A_DAY, 1), dtype=np.float32)
     days[:, ::OF_A_DAY, 0] = np.array(moments).T
-    return PastLoads(days, (0,), 600.0)
+    return surging(days)
+
+
+def surging(moments):
+    return with_surges(moments, day_peaks(moments, 600.0), (0,), 600.0)
 
 
 def before(*moments, shares=CALM, **more):
@@ -56,6 +58,18 @@ def test_a_past_that_fits_moves_nothing():
     assert not decided(before((0.7, 0.1, 0.1, 0.1), (0.1, 0.7, 0.1, 0.1)))[0].plan.moves
 
 
+def test_room_is_made_for_what_breaks_its_records():
+    """What would fill its shard if it went on growing gets room; what comes as high every day moves nothing."""
+    grown = np.full((len(NAMES), 3 * OF_A_DAY, 1), 0.3, dtype=np.float32)
+    grown[0], grown[0, ::OF_A_DAY] = 0.2, [[0.2], [0.3], [0.6]]
+    at = situation((0.2, 0.3, 0.3, 0.0), owner=(0, 0, 1, 2))
+    (move,) = decided(replace(at, past=surging(grown)))[0].sent
+    assert "if a broke its record of the last 3 days by as much as" in move.reason
+    assert "s0 would be beyond its limit" in move.reason
+    grown[0, ::OF_A_DAY] = 0.6
+    assert not decided(replace(at, past=surging(grown)))[0].plan.moves
+
+
 def test_what_came_once_is_no_pattern():
     """A peak of one day alone moves nothing; with a second one, of less, that second one is what counts."""
     once, less = before(CALM, PEAK, CALM), before(CALM, PEAK, (0.6, 0.5, 0.1, 0.1))
@@ -85,7 +99,7 @@ def test_a_gain_below_the_least_is_not_worth_a_move():
 def test_orders_come_first(orders):
     """No preparing in mode relief or while paused; what is pinned, or must be apart, is not moved for it."""
     at = before(PEAK, PEAK, owner=(0, 0, 1, 2))
-    moved = {move.order_param for move in decided(at, orders)[0].plan.moves if "came together" in move.reason}
+    moved = {move.order_param for move in decided(at, orders)[0].plan.moves if "beyond its limit" in move.reason}
     assert moved == set()
 
 
@@ -109,15 +123,3 @@ def test_a_worse_past_is_no_reason_against_relief():
     """Relieving what is over now is worth as much as without a past, whatever that says of the destination."""
     course = course_of(before((0.0, 0.0, 0.9, 0.9), (0.8, 0.0, 0.9, 0.9)), None)
     assert prepared_s(course, np.array([1, 0, 1, 2]), 0.8) == 0.0
-
-
-def test_of_each_stretch_the_highest_moment_is_kept():
-    """A past longer than can be kept is told by the highest moment of each stretch; what is not told counts as nothing."""
-    rates = np.zeros((2, 3000), dtype=np.float32)
-    rates[:, 1500], rates[0, 7] = (3.0, 4.0), np.nan
-    found = past_loads(RateHistory(("a", "b"), NOW_S - 3000 * 60, 60, rates), COST, days=7)
-    assert found is not None
-    assert (found.load.shape, found.lasts_s, found.resources) == ((2, 1000, 1), 180.0, (0,))
-    assert found.load[:, 500, 0].tolist() == [3.0, 4.0]
-    assert np.isfinite(found.load).all()
-    assert past_loads(RateHistory(("a", "b"), NOW_S, STEP_S, rates), COST, days=0) is None

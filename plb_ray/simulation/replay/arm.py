@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from plb_ray.control.deciding import Decider
-    from plb_ray.control.hedging import PastLoads
+    from plb_ray.control.past_loads import PastLoads
     from plb_ray.domain.load import LoadEstimate
     from plb_ray.simulation.replay.elastic_fleet import ElasticFleet
     from plb_ray.simulation.replay.physics import Totals

@@ -80,7 +80,7 @@ class Surroundings:
 
 @dataclass(frozen=True, eq=False)
 class Outlook:
-    """What is foreseen at one moment, forecasts by horizon name; and what came together before."""
+    """What is foreseen at one moment, forecasts by horizon name; and what a mapping should stand, by the past."""
 
     forecasts: dict[str, Forecast]
     estimate: LoadEstimate

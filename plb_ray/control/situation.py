@@ -39,7 +39,7 @@ class Situation:
         lead_s: how long a migration takes, from its order to its end: the 95th percentile of those measured.
         distrust: why the forecast may not be planned on though it is sound; empty if it may.
         experience: what earlier moves teach of how far promises hold.
-        past: what came together before, to prepare for; None: decide without.
+        past: what came together before, and surges, to prepare for; None: decide without.
     """
 
     at_s: float

@@ -14,8 +14,7 @@ The mathematics (sample average approximation: Kleywegt, Shapiro and Homem-de-Me
 
 So a mapping is prepared in calm times, once, for peaks that come day after day, and the largest order params have room to
 grow; what is moved because of now goes where the past says it can stay; and in even traffic, well below the limits, nothing
-moves. With unchanged input J falls with every
-move, so it ends.
+moves. With unchanged input J falls with every move, so it ends.
 
 Axes: K order params, C surges and moments, T steps from now on, R resources, S shards.
 """

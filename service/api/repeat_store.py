@@ -7,9 +7,11 @@ it at once, since a file is made by one of them only.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 from base64 import b64decode, b64encode
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -89,7 +91,7 @@ class FolderRepeats:
 
     def __init__(self, folder: Path) -> None:
         self._folder = private_folder(folder)
-        self._begun = 0
+        self._numbers = itertools.count(1)  # threads take one each
 
     async def begin(self, place: str, mine: Kept, *, not_before_s: float, stuck_s: float) -> Kept | None:
         """See `RepeatStore`."""
@@ -104,10 +106,10 @@ class FolderRepeats:
         await asyncio.to_thread(self._path(place).unlink, missing_ok=True)
 
     def _begin(self, place: str, mine: Kept, not_before_s: float, stuck_s: float) -> Kept | None:
-        self._begun += 1
-        if self._begun % SWEEP_EVERY == 1:
+        number = next(self._numbers)
+        if number % SWEEP_EVERY == 1:
             self._sweep(not_before_s)
-        path, made = self._path(place), self._folder / f".{place}.{os.getpid()}.{self._begun}"
+        path, made = self._path(place), self._folder / f".{place}.{os.getpid()}.{number}"
         made.write_text(_document(mine), encoding="utf-8")
         try:
             while True:
@@ -125,11 +127,14 @@ class FolderRepeats:
 
     def _sweep(self, not_before_s: float) -> None:
         """Remove what is too old, and the oldest of too many."""
-        ages = sorted((entry.stat().st_mtime, entry.path) for entry in os.scandir(self._folder))
+        ages = []
+        for path in self._folder.iterdir():
+            with suppress(FileNotFoundError):  # somebody else's, removed meanwhile
+                ages.append((path.stat().st_mtime, path))
         surplus = max(0, len(ages) - KEPT_MAX)
-        for number, (mtime, path) in enumerate(ages):
+        for number, (mtime, path) in enumerate(sorted(ages)):
             if number < surplus or mtime < not_before_s:
-                os.unlink(path)  # noqa: PTH108  as scandir gives it
+                path.unlink(missing_ok=True)
 
     def _path(self, place: str) -> Path:
         return self._folder / f"{place}.json"

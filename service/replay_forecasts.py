@@ -23,7 +23,7 @@ from models.factory import calibrated_ensemble, candidates_for
 from plb_ray.control.common_errors import CommonErrors
 from plb_ray.control.joint_errors import JointErrors
 from plb_ray.control.pairing import kept_steps, outcomes_of
-from plb_ray.control.past_loads import MOMENTS_MAX, day_peaks, with_surges
+from plb_ray.control.past_loads import MOMENTS_MAX, with_surges
 from plb_ray.domain.load import LoadEstimate
 from plb_ray.domain.rates import Forecast, short_horizon
 from plb_ray.domain.words import DAY_S
@@ -158,8 +158,7 @@ class LookBack:
         begin = max(self._first, at_bin - self._bins)
         if begin >= at_bin:
             return None
-        moments = self._load[:, begin - self._first : at_bin - self._first]
-        return with_surges(moments, day_peaks(moments, self._step_s), (CPU,), self._step_s)
+        return with_surges(self._load[:, begin - self._first : at_bin - self._first], (CPU,), self._step_s)
 
 
 def forecasts_of(field: Field, calendar: EventCalendar, seed: int, on_progress: Callable[[float], None]) -> Forecasts:

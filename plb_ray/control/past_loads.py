@@ -64,10 +64,10 @@ class PastLoads:
     def days(self) -> tuple[int, ...]:
         """The first column of each day, counted back from now; the first day may be a part of one."""
         first = len(self.surging)
-        return tuple(first + begin for begin in day_begins(len(self.lasts_s) - first, float(self.lasts_s[-1])))
+        return tuple(first + begin for begin in _day_begins(len(self.lasts_s) - first, float(self.lasts_s[-1])))
 
 
-def day_begins(columns: int, lasts_s: float) -> tuple[int, ...]:
+def _day_begins(columns: int, lasts_s: float) -> tuple[int, ...]:
     """Return the first column of each day, counted back from the last one; the first day may be a part of one.
 
     Args:
@@ -96,25 +96,27 @@ def past_loads(history: RateHistory, cost: CostModel, days: float) -> PastLoads 
     total = np.nan_to_num(recent.sum(axis=0))  # of the sums: a copy of all that is added up costs a hundred times as much
     total = np.pad(total, (0, -len(total) % stretch), constant_values=-1.0).reshape(-1, stretch)
     columns = total.argmax(axis=1) + stretch * np.arange(len(total))
-    peaks = np.fmax.reduceat(recent, day_begins(steps, history.step_s), axis=1)
+    peaks = np.fmax.reduceat(recent, _day_begins(steps, history.step_s), axis=1)
     rates = np.nan_to_num(np.concatenate([recent[:, columns], peaks], axis=1).astype(np.float64))
     load = cost.load(history.order_params, rates).astype(np.float32)
     told = tuple(np.flatnonzero(load.any(axis=(0, 1))).tolist())
     moments, peaks = np.split(load[:, :, told], [len(columns)], axis=1)
-    return with_surges(moments, peaks, told, float(stretch * history.step_s))
+    return with_surges(moments, told, float(stretch * history.step_s), peaks)
 
 
 def with_surges(
-    moments: NDArray[np.float32], peaks: NDArray[np.float32], resources: tuple[int, ...], lasts_s: float
+    moments: NDArray[np.float32], resources: tuple[int, ...], lasts_s: float, peaks: NDArray[np.float32] | None = None
 ) -> PastLoads:
     """Return moments with the largest surges before them.
 
     Args:
         moments: (K, N, R') loads, N >= 1.
-        peaks: (K, G, R') highest load of each order param on each day, G >= 1.
         resources: (R',) see `PastLoads`.
         lasts_s: seconds that a moment stands for.
+        peaks: (K, G, R') highest load of each order param on each day, G >= 1; None: as the moments have it.
     """
+    if peaks is None:
+        peaks = np.maximum.reduceat(moments, _day_begins(moments.shape[1], lasts_s), axis=1)
     mean, record = moments.mean(axis=1), peaks.max(axis=1)
     surge = np.maximum(mean, 2 * record - np.median(peaks, axis=1))
     total = surge.sum(axis=0)
@@ -125,8 +127,3 @@ def with_surges(
     surges[surging, np.arange(len(surging))] = surge[surging]
     counts_s = np.repeat([SURGE_S, lasts_s], [len(surging), moments.shape[1]])
     return PastLoads(np.concatenate([surges, moments], axis=1), resources, counts_s, surging)
-
-
-def day_peaks(moments: NDArray[np.float32], lasts_s: float) -> NDArray[np.float32]:
-    """Return (K, G, R') the highest load of each day, of moments (K, N, R') that are so many seconds apart."""
-    return np.maximum.reduceat(moments, day_begins(moments.shape[1], lasts_s), axis=1)

@@ -9,7 +9,7 @@ from test_deciding import NAMES, SETTINGS, decided, situation
 from plb_ray.control.damping import Memory
 from plb_ray.control.hedging import prepared_s
 from plb_ray.control.orders import Orders
-from plb_ray.control.past_loads import day_peaks, with_surges
+from plb_ray.control.past_loads import with_surges
 from plb_ray.control.stating import course_of
 from plb_ray.control.views import Mode
 
@@ -22,11 +22,7 @@ def past(*moments):
     """What each order param brought at one moment of ten minutes on each of the last days, in shares of a shard."""
     days = np.zeros((len(NAMES), len(moments) * OF_A_DAY, 1), dtype=np.float32)
     days[:, ::OF_A_DAY, 0] = np.array(moments).T
-    return surging(days)
-
-
-def surging(moments):
-    return with_surges(moments, day_peaks(moments, 600.0), (0,), 600.0)
+    return with_surges(days, (0,), 600.0)
 
 
 def before(*moments, shares=CALM, **more):
@@ -63,11 +59,11 @@ def test_room_is_made_for_what_breaks_its_records():
     grown = np.full((len(NAMES), 3 * OF_A_DAY, 1), 0.3, dtype=np.float32)
     grown[0], grown[0, ::OF_A_DAY] = 0.2, [[0.2], [0.3], [0.6]]
     at = situation((0.2, 0.3, 0.3, 0.0), owner=(0, 0, 1, 2))
-    (move,) = decided(replace(at, past=surging(grown)))[0].sent
+    (move,) = decided(replace(at, past=with_surges(grown, (0,), 600.0)))[0].sent
     assert "if a broke its record of the last 3 days by as much as" in move.reason
     assert "s0 would be beyond its limit" in move.reason
     grown[0, ::OF_A_DAY] = 0.6
-    assert not decided(replace(at, past=surging(grown)))[0].plan.moves
+    assert not decided(replace(at, past=with_surges(grown, (0,), 600.0)))[0].plan.moves
 
 
 def test_what_came_once_is_no_pattern():

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from plb_ray.control.past_loads import SURGE_S, SURGES_MAX, day_peaks, past_loads, with_surges
+from plb_ray.control.past_loads import SURGE_S, SURGES_MAX, past_loads, with_surges
 from plb_ray.domain.rates import RateHistory
 from plb_ray.estimate.cost import CostModel, Ratio
 
@@ -44,7 +44,7 @@ def test_a_surge_goes_as_far_beyond_the_record_as_that_is_above_the_usual_day():
 def test_what_comes_every_day_surges_to_its_record():
     """Without records that stand out nothing is foreseen beyond them."""
     daily = np.tile(np.array([0.1] * 100 + [0.6] * 44, dtype=np.float32), 5)[None, :, None]
-    found = with_surges(daily, day_peaks(daily, LASTS_S), (0,), LASTS_S)
+    found = with_surges(daily, (0,), LASTS_S)
     assert found.load[0, 0, 0] == np.float32(0.6)
 
 
@@ -52,11 +52,11 @@ def test_the_largest_surges_are_kept_and_few_moments_have_fewer():
     """Of many order params the ones that surge highest, at most half as many as there are moments."""
     peaks = np.arange(100, dtype=np.float32)[:, None, None]
     for moments, kept in ((1008, SURGES_MAX), (10, 5), (1, 0)):
-        found = with_surges(np.zeros((100, moments, 1), dtype=np.float32), peaks, (0,), LASTS_S)
+        found = with_surges(np.zeros((100, moments, 1), dtype=np.float32), (0,), LASTS_S, peaks)
         assert found.surging.tolist() == list(range(99, 99 - kept, -1))
 
 
 def test_days_are_counted_back_from_now_and_begin_after_the_surges():
     """Of two days and a half the half comes first."""
-    found = with_surges(np.zeros((1, 360, 1), dtype=np.float32), np.ones((1, 3, 1), dtype=np.float32), (0,), LASTS_S)
+    found = with_surges(np.zeros((1, 360, 1), dtype=np.float32), (0,), LASTS_S, np.ones((1, 3, 1), dtype=np.float32))
     assert found.days == (1, 73, 217)

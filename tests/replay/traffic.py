@@ -9,7 +9,7 @@ import numpy as np
 from optimizer.checker import PlanVerifier
 from optimizer.planner import CompositePlanner
 from plb_ray.control.deciding import Decider
-from plb_ray.control.past_loads import PastLoads, day_peaks, with_surges
+from plb_ray.control.past_loads import PastLoads, with_surges
 from plb_ray.domain.load import RESOURCES, LoadEstimate
 from plb_ray.settings import BalancerSettings
 from plb_ray.simulation.replay.arm import Field
@@ -85,5 +85,4 @@ class Recalled:
         self._rates = (on.trace.counts / STEP_S).astype(np.float32)[:, :, None]
 
     def past(self, at_bin) -> PastLoads:
-        moments = self._rates[:, max(0, at_bin - 2 * DAY) : at_bin]
-        return with_surges(moments, day_peaks(moments, STEP_S), (0,), float(STEP_S))
+        return with_surges(self._rates[:, max(0, at_bin - 2 * DAY) : at_bin], (0,), float(STEP_S))

@@ -69,6 +69,10 @@ def test_the_life_of_a_retraining(cluster, tmp_path):
     def found():
         return retrainings.find(record.retraining_id)
 
+    def said():
+        """Return the job's own lines; Ray writes into the same log."""
+        return [line for line in retrainings.log(record.retraining_id) if f"id={record.retraining_id}" in line]
+
     record = retrainings.start(SHORT)
     assert retrainings.start(SHORT).job_id == record.job_id
     eventually(lambda: len(begun()) == 2)
@@ -85,9 +89,8 @@ def test_the_life_of_a_retraining(cluster, tmp_path):
     assert (done.state, done.complete, done.error) == (State.DONE, True, "")
     assert sorted(part.attempts for part in done.parts) == [1, 1, 2]
     assert all((place.networks / part.group / "short" / "flat.json").is_file() for part in done.parts)
-    ended = "state=done failed=0 skipped=0"  # said after the record is kept; Ray writes into the same log
-    eventually(lambda: any(line.endswith(ended) for line in retrainings.log(record.retraining_id)))
-    assert any("state=waiting attempt=1 note=" in line for line in retrainings.log(record.retraining_id))
+    eventually(lambda: said()[-1].endswith("state=done failed=0 skipped=0"))  # said after the record is kept
+    assert any("state=waiting attempt=1 note=" in line for line in said())
     assert retrainings.start(SHORT) == done
 
     (state / "go").unlink()

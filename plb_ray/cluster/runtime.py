@@ -9,19 +9,27 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import tempfile
+from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import psutil
 import ray
 
-from plb_ray.errors import BadInputError
+from plb_ray.errors import BadInputError, RetryableError
+
+_log = logging.getLogger(__name__)
 
 NAMESPACE = "plb"
 PACKAGES = ("plb_ray", "models", "optimizer", "service")
 OBJECT_STORE_BYTES = 200 * 1024 * 1024
 CURRENT_CLUSTER = "ray_current_cluster"
+STARTS_MAX = 3
+ENDS_WITHIN_S = 10
+TIMED_OUT = "timed out during startup"  # Ray raises a plain Exception with these words
 
 ENVIRONMENT = {
     "RAY_worker_niceness": "0",  # Ray gives its workers 15; a tick would then wait behind everything else on a busy machine
@@ -49,6 +57,7 @@ def start_ray(
 
     Raises:
         BadInputError: the four packages are not our own, or there is no cluster at `address`.
+        RetryableError: Ray's processes were too slow to start, `STARTS_MAX` times (some 30 s each).
     """
     check_provenance()
     if ray.is_initialized():
@@ -57,12 +66,52 @@ def start_ray(
         os.environ.setdefault(name, value)
     logging.getLogger("ray").setLevel(logging.ERROR)
     own: dict[str, Any] = {"num_cpus": num_cpus, "object_store_memory": object_store_bytes}
-    if address or not job_server:
-        _init(address or "local", {} if address else {**own, "include_dashboard": False})
+    if address:
+        _init(address, {})
+        return
+    if not job_server:
+        _start({**own, "include_dashboard": False})
         return
     folder = _own_folder()
-    _init("local", {**own, "include_dashboard": None, "_temp_dir": str(folder)})  # None: go on without if it does not start
+    _start({**own, "include_dashboard": None, "_temp_dir": str(folder)})  # None: go on without if it does not start
     (folder / CURRENT_CLUSTER).write_text(cluster_address(), encoding="ascii")
+
+
+def _start(own: dict[str, Any]) -> None:
+    """Start Ray here, again if it was too slow.
+
+    Ray gives its agents 15 s to come up, which cannot be set, and its raylet dies when they need longer, as on a machine
+    that is busy for a moment (ray-project/ray#65983). The next start finds them in the file system's cache.
+    """
+    for start in range(1, STARTS_MAX + 1):
+        try:
+            _init("local", own)
+        except Exception as error:  # Ray has no class of its own for this
+            if TIMED_OUT not in str(error):
+                raise
+            _end_what_a_failed_start_left()
+            if start == STARTS_MAX:
+                raise RetryableError(
+                    f"Ray's processes did not come up in {STARTS_MAX} starts; is the machine overloaded? try again when it "
+                    f"is less busy; their logs are in session_latest/logs of {own.get('_temp_dir', '/tmp/ray')}"  # noqa: S108
+                ) from error
+            _log.warning("Ray's processes were too slow to come up; starting them again (%d of %d)", start + 1, STARTS_MAX)
+        else:
+            return
+
+
+def _end_what_a_failed_start_left() -> None:
+    """Kill what belongs to a Ray session of this process; Ray forgets it when a start fails."""
+    session = re.compile(rf"session_[-_\d]+_{os.getpid()}\b")
+    killed = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if session.search(" ".join(child.cmdline())):
+                killed += [child, *child.children(recursive=True)]
+    for process in killed:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    psutil.wait_procs(killed, timeout=ENDS_WITHIN_S)
 
 
 def _init(address: str, own: dict[str, Any]) -> None:

@@ -43,5 +43,5 @@ def test_a_folder_named_models_beside_the_caller_does_not_reach_the_workers(tmp_
     (tmp_path / "here" / "models" / "__init__.py").touch()
     (tmp_path / "driver.py").write_text(DRIVER)
     command = [sys.executable, str(tmp_path / "driver.py")]
-    done = subprocess.run(command, cwd=tmp_path / "here", capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(command, cwd=tmp_path / "here", capture_output=True, text=True, timeout=150, check=False)
     assert (done.stdout, done.stderr, done.returncode) == (f"{ROOT}\n", "", 0)

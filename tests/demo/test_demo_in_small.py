@@ -6,7 +6,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
+
+from plb_ray.simulation.trace import packaged_sample
+from service.demo import SAMPLE_LEAD_BINS, SAMPLE_MESSAGES_PER_FLIGHT, stage_of
+from service.options import DemoOptions
 
 pytestmark = [pytest.mark.demo, pytest.mark.ray, pytest.mark.shards, pytest.mark.timeout(1300)]
 ARM_KEYS = {
@@ -28,10 +34,22 @@ def plb(*arguments: str, cwd: Path, timeout_s: float = 1200) -> subprocess.Compl
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
-def test_both_arms_on_the_packaged_sample(tmp_path):
+def end_of_sample(path: Path, days: int, order_params: int) -> Path:
+    """Write the last days of the packaged sample, of the busiest order params: networks learn them in seconds."""
+    sample = packaged_sample().busiest(order_params)
+    bins = days * 86_400 // sample.step_s
+    rows, columns = np.nonzero(sample.counts[:, -bins:])
+    ts = pd.to_datetime(sample.start_s + (sample.bins - bins + columns) * sample.step_s, unit="s", utc=True)
+    messages = sample.counts[rows, sample.bins - bins + columns]
+    long = pd.DataFrame({"order_param": np.array(sample.order_params)[rows], "ts": ts, "messages": messages})
+    long.to_parquet(path)
+    return path
+
+
+def test_both_arms_on_the_end_of_the_packaged_sample(tmp_path):
     """Both arms see the same messages, nothing is lost, doubled or reordered, and only `predictive` migrates."""
-    result = tmp_path / "result.json"
-    options = ["--order-params", "60", "--bins", "16", "--seconds-per-bin", "1", "--json", str(result)]
+    trace, result = end_of_sample(tmp_path / "trace.parquet", days=8, order_params=60), tmp_path / "result.json"
+    options = ["--trace", str(trace), "--bins", "16", "--seconds-per-bin", "1", "--json", str(result)]
     done = plb("demo", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "dashboard: http://127.0.0.1:" in done.stdout
@@ -46,6 +64,19 @@ def test_both_arms_on_the_packaged_sample(tmp_path):
     assert arms["static"]["overload_shard_seconds"] > 0
     assert arms["static"]["migrations"] == {"planned": 0, "completed": 0, "rolled_back": 0}
     assert arms["predictive"]["migrations"]["completed"] > 0
+
+
+def test_without_a_trace_the_whole_packaged_sample_is_the_stage():
+    """Each flight sends so many messages over the bins that end with its own; what is before the window is history."""
+    stage, sample = stage_of(DemoOptions()), packaged_sample()
+    first, end = stage.first_bin, stage.first_bin + stage.bins
+    assert (stage.trace.start_s, stage.trace.order_params) == (sample.start_s, sample.order_params)
+    coming = np.lib.stride_tricks.sliding_window_view(
+        sample.counts[:, first : end + SAMPLE_LEAD_BINS - 1], SAMPLE_LEAD_BINS, 1
+    )
+    np.testing.assert_allclose(stage.window, coming.sum(axis=2) * SAMPLE_MESSAGES_PER_FLIGHT / SAMPLE_LEAD_BINS, atol=1e-3)
+    assert first > sample.bins / 2
+    assert stage.window.sum() > 500
 
 
 def test_a_malformed_trace_is_refused_before_anything_starts(tmp_path):

@@ -144,6 +144,7 @@ def _part(
     use = packing.use(best)[:-1]
     limit = packing.limit[:-1]
     worst = np.divide(use, limit, out=np.zeros_like(use), where=limit > 0).max(axis=1, initial=0.0)
-    roomy = np.setdiff1d(np.argsort(worst, kind="stable")[:SINKS_LOOKED_AT], sources)
+    takers = np.flatnonzero(packing.allowed[:, :-1].any(axis=0))  # the others are empty as well, and would hide these
+    roomy = np.setdiff1d(takers[np.argsort(worst[takers], kind="stable")[:SINKS_LOOKED_AT]], sources)
     sinks = random.permutation(roomy)[:most]
     return sources, np.unique(np.concatenate([sources, sinks]))

@@ -13,7 +13,7 @@ With scenarios as columns and their probabilities as weights J is the expected o
 average. It proves nothing, and needs no more than K x D numbers and a look at the shards that are over somewhere.
 
 Cost of a step: O(order params on shards that are over x D + ROWS x SHARDS x D). Only the ROWS order params whose leaving
-gains most are tried, on the SHARDS emptiest shards; ties go to the emptiest.
+gains most are tried, on the SHARDS emptiest shards of those where any of them may arrive; ties go to the emptiest.
 
 Axes: K order params, S shards, D columns.
 """
@@ -102,7 +102,7 @@ class _Walk:
             return None
         best: Descent | None = None
         may = self._slope.allowed(rows)
-        for shard in self._emptiest(free):
+        for shard in self._emptiest(free & may.any(axis=0)):
             net = self._counted(gains - self._losses(rows, shard))
             net = np.where(may[:, shard] & (self._shard_of[rows] != shard), net, -np.inf)
             at = int(net.argmax())

@@ -53,7 +53,7 @@ class DampingSettings:
         moves_per_hour: most moves in an hour.
         moves_per_shard: most moves onto or off one shard in one tick.
         move_cost_s: what a move must be worth, in seconds of a whole shard's capacity that no longer exceed the headroom.
-        hedge_gain_s: the same for a move that prepares for what came before, over as long as `hedge_days`.
+        hedge_gain_s: the same for a move that prepares for what came before and for surges, over as long as `hedge_days`.
     """
 
     __pydantic_config__ = STRICT_KEYS
@@ -78,7 +78,8 @@ class BalancerSettings:
         step_s: length of a tick and of a history step.
         headroom: usable share of each shard's capacity; what is left absorbs what no forecast sees.
         medium_hours: how many hours of the medium horizon a plan must also fit; 0 plans on the short horizon alone.
-        hedge_days: how many days of the past a mapping should also stand; 0 prepares for what is forecast alone.
+        hedge_days: how many days of the past a mapping should also stand, and surges beyond them; 0 prepares for the
+            forecast alone.
         budget_moves: most moves in one tick.
         solver_budget_s: time for the solver in one tick.
         migrations_in_flight: most migrations at once; they share disks and the coordinator, so more make each pause longer.

@@ -88,3 +88,9 @@ def test_limits_and_rules_are_kept():
     assert len(descend(slope(load, at, shards=3), 9, 0.0, per_shard=1)) == 1
     assert descend(slope(load, at, shards=3, movable=[False] * 6), 9, 0.0) == ()
     assert {step.shard for step in descend(slope(load, at, shards=3, closed=[1]), 9, 0.0)} == {2}
+
+
+def test_empty_shards_that_take_nothing_hide_no_other():
+    """However many closed shards are emptier, what has to leave goes to an open one."""
+    of = slope([[0.8], [0.7], [0.1]], [0, 0, 1], shards=40, closed=range(2, 40))
+    assert [(step.row, step.shard) for step in descend(of, 10, 0.0)] == [(0, 1)]

@@ -107,6 +107,16 @@ def test_shards_that_take_nothing_get_nothing():
     assert "s2" not in {move.destination for move in ruling.plan.moves}
 
 
+def test_shards_that_take_nothing_hide_no_other():
+    """However many silent shards there are, all of them empty, what is prepared goes to one that takes it."""
+    at = before(PEAK, PEAK)
+    more = tuple(replace(at.shards[0], shard_id=f"gone-{number}") for number in range(20))
+    many = replace(at, shards=(*at.shards, *more), silent=frozenset(shard.shard_id for shard in more))
+    sent, alone = decided(many)[0].sent, decided(at)[0].sent
+    assert [(m.order_param, m.destination) for m in sent] == [(m.order_param, m.destination) for m in alone]
+    assert len(sent) == 1
+
+
 def test_where_now_leaves_a_choice_the_past_decides():
     """What has to leave goes to the shard that it has not filled before, though another is as empty now."""
     at = before(

@@ -2,7 +2,7 @@
 
 Where a handful of bins holds all the excess, one initial mapping is a lottery: whoever happens to share a shard with what
 jumps decides. So order params are hashed with a suffix, anew for each mapping, and every setting of every arm is replayed on
-the same ones, with forecasts of one training. TRACE is a file, or `flights` for the packaged sample. 19 runs a mapping.
+the same ones, with forecasts of one training. TRACE is a file, or `flights` for the packaged sample. 20 runs a mapping.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from service.replay_forecasts import forecasts_of
 from service.replay_run import run_arms
 from tests.replay_bench.__main__ import DAYS, SHARDS
 
-ARMS = ("static", "reactive", "predictive", "oracle")
+ARMS = ("static", "reactive", "predictive", "oracle", "elastic")
 UTILISATION = 0.8
 SEED = 1
 
@@ -42,15 +42,16 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     sys.stdout.write(f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}\n")
     found = measured(options)
-    for (arm, headroom), (excess, moves) in means(found).items():
-        sys.stdout.write(f"{arm:12s} {headroom or '':5} {excess:12,.0f} avoidable messages {moves:6.1f} migrations\n")
+    for (arm, headroom), (excess, moves, over_s, hours) in means(found).items():
+        line = f"{arm:12s} {headroom or '':5} {excess:12,.0f} avoidable messages {moves:6.1f} migrations"
+        sys.stdout.write(f"{line} {over_s:8,.0f} shard-s over capacity {hours:8,.0f} shard-hours\n")
     if options.json is not None:
         options.json.write_text(json.dumps(found, indent=1))
     return 0
 
 
 def measured(options):
-    """Return a row for each run: mapping, arm, headroom, avoidable excess and migrations."""
+    """Return a row for each run: mapping, arm, headroom; avoidable excess, migrations, shard-s over capacity, hours."""
     on = _field(options)
     forecasts = forecasts_of(on, NO_EVENTS, SEED, lambda _: None)
     rows = []
@@ -61,13 +62,14 @@ def measured(options):
             for each in runs:
                 totals = each.result.totals
                 excess = max(0.0, totals.excess_messages - made.unavoidable)
-                rows.append((suffix, arm, each.headroom, excess, totals.migrations))
+                figures = (excess, totals.migrations, totals.overload_shard_s, totals.shard_s / 3600)
+                rows.append((suffix, arm, each.headroom, *figures))
     return rows
 
 
 def means(rows):
-    """Return the mean excess and migrations over the mappings, by arm and headroom."""
-    settings = sorted({(arm, headroom) for _, arm, headroom, _, _ in rows}, key=lambda at: (ARMS.index(at[0]), at[1] or 0))
+    """Return the means of a row's figures over the mappings, by arm and headroom."""
+    settings = sorted({(row[1], row[2]) for row in rows}, key=lambda at: (ARMS.index(at[0]), at[1] or 0))
     return {at: np.mean([row[3:] for row in rows if row[1:3] == at], axis=0) for at in settings}
 
 

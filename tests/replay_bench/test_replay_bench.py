@@ -18,11 +18,11 @@ def test_every_goal_is_told_with_what_was_reached():
 def test_the_mean_of_each_setting_is_over_all_mappings():
     """In the order of the arms; a setting without a headroom is one too."""
     rows = [
-        (1, "oracle", 0.9, 0.0, 4),
-        (1, "static", None, 10.0, 0),
-        (2, "static", None, 30.0, 0),
-        (2, "oracle", 0.9, 2.0, 6),
+        (1, "oracle", 0.9, 0.0, 4, 600.0, 8.0),
+        (1, "static", None, 10.0, 0, 1200.0, 8.0),
+        (2, "static", None, 30.0, 0, 0.0, 8.0),
+        (2, "oracle", 0.9, 2.0, 6, 0.0, 9.0),
     ]
     found = means(rows)
     assert list(found) == [("static", None), ("oracle", 0.9)]
-    assert [each.tolist() for each in found.values()] == [[20.0, 0.0], [1.0, 5.0]]
+    assert [each.tolist() for each in found.values()] == [[20.0, 0.0, 600.0, 8.0], [1.0, 5.0, 300.0, 8.5]]

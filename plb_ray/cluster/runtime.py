@@ -21,7 +21,7 @@ import ray
 
 from plb_ray.errors import BadInputError, RetryableError
 
-_log = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 NAMESPACE = "plb"
 PACKAGES = ("plb_ray", "models", "optimizer", "service")
@@ -95,7 +95,7 @@ def _start(own: dict[str, Any]) -> None:
                     f"Ray's processes did not come up in {STARTS_MAX} starts; is the machine overloaded? try again when it "
                     f"is less busy; their logs are in session_latest/logs of {own.get('_temp_dir', '/tmp/ray')}"  # noqa: S108
                 ) from error
-            _log.warning("Ray's processes were too slow to come up; starting them again (%d of %d)", start + 1, STARTS_MAX)
+            log.warning("Ray's processes were too slow to come up; starting them again (%d of %d)", start + 1, STARTS_MAX)
         else:
             return
 

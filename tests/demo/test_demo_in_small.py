@@ -4,15 +4,16 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from plb_ray.simulation.trace import packaged_sample
+from plb_ray.simulation.trace import Trace, packaged_sample
 from service.demo import SAMPLE_LEAD_BINS, SAMPLE_MESSAGES_PER_FLIGHT, stage_of
 from service.options import DemoOptions
+from tests.tools.trace_files import write_trace
 
 pytestmark = [pytest.mark.demo, pytest.mark.ray, pytest.mark.shards, pytest.mark.timeout(1300)]
 ARM_KEYS = {
@@ -34,21 +35,17 @@ def plb(*arguments: str, cwd: Path, timeout_s: float = 1200) -> subprocess.Compl
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
-def end_of_sample(path: Path, days: int, order_params: int) -> Path:
-    """Write the last days of the packaged sample, of the busiest order params: networks learn them in seconds."""
+def end_of_sample(days: int, order_params: int) -> Trace:
+    """Return the last days of the packaged sample, of the busiest order params: networks learn them in seconds."""
     sample = packaged_sample().busiest(order_params)
-    bins = days * 86_400 // sample.step_s
-    rows, columns = np.nonzero(sample.counts[:, -bins:])
-    ts = pd.to_datetime(sample.start_s + (sample.bins - bins + columns) * sample.step_s, unit="s", utc=True)
-    messages = sample.counts[rows, sample.bins - bins + columns]
-    long = pd.DataFrame({"order_param": np.array(sample.order_params)[rows], "ts": ts, "messages": messages})
-    long.to_parquet(path)
-    return path
+    first = sample.bins - days * 86_400 // sample.step_s
+    return replace(sample, start_s=sample.start_s + first * sample.step_s, counts=sample.counts[:, first:])
 
 
 def test_both_arms_on_the_end_of_the_packaged_sample(tmp_path):
     """Both arms see the same messages, nothing is lost, doubled or reordered, and only `predictive` migrates."""
-    trace, result = end_of_sample(tmp_path / "trace.parquet", days=8, order_params=60), tmp_path / "result.json"
+    trace = write_trace(end_of_sample(days=8, order_params=60), tmp_path / "trace.parquet")
+    result = tmp_path / "result.json"
     options = ["--trace", str(trace), "--bins", "16", "--seconds-per-bin", "1", "--json", str(result)]
     done = plb("demo", *options, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr

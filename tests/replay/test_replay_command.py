@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 
 import numpy as np
-import pandas as pd
 import pytest
 from traffic import SETTINGS, STEP_S, Told, decider, field, shifted_days, trace_of
 
@@ -24,6 +23,7 @@ from service.exit_codes import ExitCode
 from service.replay_forecasts import Foretold, Oracle, forecasts_of
 from service.replay_report import verdict, words
 from service.replay_run import Replay, Run, _best_first
+from tests.tools.trace_files import write_trace
 
 
 @pytest.fixture(autouse=True)
@@ -36,19 +36,10 @@ def _without_networks(monkeypatch):
     monkeypatch.setattr(replay_forecasts, "calibrated_ensemble", quick)
 
 
-def file_of(counts, path):
-    trace = trace_of(counts)
-    ts = pd.to_datetime(trace.start_s + STEP_S * np.arange(trace.bins), unit="s", utc=True)
-    names, times = np.repeat(trace.order_params, trace.bins), np.tile(ts, len(trace.order_params))
-    long = pd.DataFrame({"order_param": names, "ts": times, "messages": trace.counts.ravel()})
-    long.to_parquet(path)
-    return path
-
-
 @pytest.mark.timeout(240)  # two processes import the solver
 def test_the_command_runs_every_arm_and_writes_figures_and_page(tmp_path, capsys):
     """JSON with the promised keys for each arm, a frontier for those that decide, and a page that needs no network."""
-    path = file_of(shifted_days(order_params=12, days=3), tmp_path / "trace.parquet")
+    path = write_trace(trace_of(shifted_days(order_params=12, days=3)), tmp_path / "trace.parquet")
     arms = "static,static-peak,reactive,predictive,oracle,elastic"
     code = cli.run(
         [
@@ -95,7 +86,7 @@ def test_the_command_runs_every_arm_and_writes_figures_and_page(tmp_path, capsys
 )
 def test_what_cannot_be_used_is_one_sentence(tmp_path, capsys, arguments, words):
     """A wrong option is named with what to do, before anything is computed."""
-    path = file_of(shifted_days(order_params=4, days=1), tmp_path / "trace.parquet")
+    path = write_trace(trace_of(shifted_days(order_params=4, days=1)), tmp_path / "trace.parquet")
     assert cli.run(["replay", str(path), *arguments]) == ExitCode.USAGE
     assert words in capsys.readouterr().err
 
